@@ -1,6 +1,8 @@
 //! `config.json`, read key by key with errors that name the key.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
@@ -11,10 +13,14 @@ const LARGEST: u64 = 1 << 26;
 /// A configuration is a small file.
 const LARGEST_FILE_BYTES: u64 = 64 << 20;
 
+/// Keys with their values. Clones and sections remember together which keys they were asked for.
 #[derive(Clone, Debug)]
 pub struct Config {
     path: PathBuf,
     value: Value,
+    /// What stands before a key among those asked for: `rope_scaling.` inside this section.
+    scope: String,
+    asked: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// JSON, or what Python's writer calls so: `NaN` and `Infinity` without quotes are read as these words, so that a key that
@@ -64,12 +70,21 @@ impl Config {
         if !value.is_object() {
             return Err(Error::new("the configuration is not a JSON object").at(path));
         }
-        Ok(Self { path: path.to_path_buf(), value })
+        Ok(Self::of(path.to_path_buf(), value))
+    }
+
+    fn of(path: PathBuf, value: Value) -> Self {
+        Self { path, value, scope: String::new(), asked: Arc::default() }
     }
 
     /// A configuration that is not in a file; `path` is what errors name.
     pub fn new(path: impl Into<PathBuf>, keys: Map<String, Value>) -> Self {
-        Self { path: path.into(), value: Value::Object(keys) }
+        Self::of(path.into(), Value::Object(keys))
+    }
+
+    /// This configuration with other keys; what those are asked for counts as asked of this one.
+    pub fn with_keys(&self, keys: Map<String, Value>) -> Self {
+        Self { value: Value::Object(keys), ..self.clone() }
     }
 
     pub fn value(&self) -> &Value {
@@ -83,13 +98,36 @@ impl Config {
 
     /// The value of a key, unless absent or null.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.value.get(key).filter(|v| !v.is_null())
+        self.get_or_null(key).filter(|v| !v.is_null())
+    }
+
+    /// The value of a key, which may be null; `None` where it is absent.
+    pub fn get_or_null(&self, key: &str) -> Option<&Value> {
+        self.settle(&[key]);
+        self.value.get(key)
+    }
+
+    /// Counts `keys` as asked for: what was read of others leaves nothing to them.
+    pub fn settle(&self, keys: &[&str]) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.extend(keys.iter().map(|key| format!("{}{key}", self.scope)));
+    }
+
+    /// Whether the key with this path (`rope_scaling.factor`) was asked for.
+    pub fn was_asked(&self, path: &str) -> bool {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
+    /// Whether any key whose path begins with this was asked for.
+    pub fn was_entered(&self, start: &str) -> bool {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.range(start.to_owned()..).next().is_some_and(|path| path.starts_with(start))
     }
 
     /// An object under a key, as a configuration of its own.
     pub fn section(&self, key: &str) -> Option<Self> {
         let value = self.get(key).filter(|v| v.is_object())?.clone();
-        Some(Self { path: self.path.clone(), value })
+        Some(Self { value, scope: format!("{}{key}.", self.scope), ..self.clone() })
     }
 
     pub fn size(&self, key: &str) -> Result<usize> {

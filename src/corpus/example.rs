@@ -16,6 +16,10 @@ pub(super) struct TokenRow {
     /// Types and positions of the tokens, where the input names them.
     pub types: Option<Vec<u32>>,
     pub positions: Option<Vec<u32>>,
+    /// Which of several documents each token is of, where positions begin anew within the row.
+    pub documents: Option<Vec<u32>>,
+    /// Whether the input names which tokens are real.
+    pub is_masked: bool,
 }
 
 impl TokenRow {
@@ -60,7 +64,7 @@ impl TokenRow {
             let outside = || format!("id {id} of {name} is outside the vocabulary of {}", limits.vocabulary);
             inside(id).ok_or_else(|| Error::new(outside()).hint("is this the right tokenizer for the model"))
         });
-        Ok(Self { ids: ids.collect::<Result<_>>()?, real, ..Self::default() })
+        Ok(Self { ids: ids.collect::<Result<_>>()?, real, is_masked: mask.is_some(), ..Self::default() })
     }
 
     /// Takes what the input names besides ids; gives the names of what the model has no use for.
@@ -94,21 +98,37 @@ impl TokenRow {
     }
 
     /// Takes `position_ids`; false where the model has no use for them.
+    ///
+    /// Where they do not count up one by one, another document begins, which transformers keeps apart in causal models where
+    /// no `attention_mask` is given.
     fn set_positions(&mut self, positions: &[i64], intake: &Intake) -> Result<bool> {
         const NAME: &str = "position_ids";
         match intake.positions {
             PositionIds::Unused => return Ok(false),
-            PositionIds::Rows(rows) => self.positions = Some(self.aligned(NAME, positions, rows)?),
+            PositionIds::Rows(rows) => {
+                let positions = self.aligned(NAME, positions, rows)?;
+                if intake.keeps_apart && !self.is_masked {
+                    self.documents = documents(&positions);
+                }
+                self.positions = Some(positions);
+            }
             PositionIds::Relative => {
                 let positions = self.aligned(NAME, positions, usize::MAX)?;
+                if intake.keeps_apart && !self.is_masked {
+                    // Only distances count, and within a document these are those of a row without position_ids.
+                    self.documents = documents(&positions);
+                    return Ok(true);
+                }
                 let real: Vec<u32> =
                     positions.iter().zip(&self.real).filter(|(_, real)| **real).map(|(p, _)| *p).collect();
                 // Only distances count, and these are those of a row without position_ids.
-                if real.windows(2).any(|pair| pair[1] != pair[0] + 1) {
-                    return Err(Error::new(
-                        "the position_ids do not count up one by one, and this model turns by distances",
-                    )
-                    .hint("give each document of a packed row as a line of its own"));
+                if documents(&real).is_some() {
+                    let what = "the position_ids do not count up one by one, and this model turns by distances";
+                    return Err(Error::new(what).hint(if intake.keeps_apart {
+                        "leave attention_mask out, so that documents of a row are kept apart"
+                    } else {
+                        "give each document of a packed row as a line of its own"
+                    }));
                 }
             }
         }
@@ -124,6 +144,22 @@ impl TokenRow {
         let outside = |value: &i64| Error::new(format!("{value} in {name} is outside the model's {end}"));
         values.iter().map(|value| inside(value).ok_or_else(|| outside(value))).collect()
     }
+}
+
+/// The number of the document of each token, which is another wherever `positions` do not count up by one; `None` where there
+/// is but one.
+fn documents(positions: &[u32]) -> Option<Vec<u32>> {
+    let mut number = 0;
+    let begins = |t: usize| match (t.checked_sub(1).and_then(|before| positions.get(before)), positions.get(t)) {
+        (Some(before), Some(this)) => before.checked_add(1) != Some(*this),
+        _ => false,
+    };
+    let numbers = (0..positions.len()).map(|t| {
+        number += u32::from(begins(t));
+        number
+    });
+    let numbers: Vec<u32> = numbers.collect();
+    (number > 0).then_some(numbers)
 }
 
 /// What the first stack reads of one sequence.
@@ -304,7 +340,7 @@ pub(super) fn collate(examples: Vec<Example>, intake: &Intake) -> Result<Batch> 
     let has_target = examples.iter().any(|e| e.target.is_some());
     let has_labels = examples.iter().any(|e| e.labels.is_some());
     let (mut rows, mut targets, mut values, mut labels) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut types, mut positions) = (Vec::new(), Vec::new());
+    let (mut types, mut positions, mut documents) = (Vec::new(), Vec::new(), Vec::new());
     let mut items = Items { places: Some(examples.iter().map(|e| e.place).collect()), ..Items::default() };
     if examples.iter().any(|e| e.wanted.is_some()) {
         // What is missing is no number.
@@ -317,6 +353,7 @@ pub(super) fn collate(examples: Vec<Example>, intake: &Intake) -> Result<Batch> 
         let mut push = |row: TokenRow| {
             types.push(row.types);
             positions.push(row.positions);
+            documents.push(row.documents);
             rows.push((row.ids, row.real));
         };
         match example.content {
@@ -340,7 +377,7 @@ pub(super) fn collate(examples: Vec<Example>, intake: &Intake) -> Result<Batch> 
     }
     let source = match &intake.source {
         SourceKind::Tokens(_) => {
-            let tokens = Tokens::pad(&rows, intake.pad, device)?;
+            let mut tokens = Tokens::pad(&rows, intake.pad, device)?;
             let length = tokens.mask.length();
             let every = |rows: Vec<Option<Vec<u32>>>, of: &dyn Fn(usize) -> u32| {
                 let any = rows.iter().any(Option::is_some);
@@ -351,6 +388,14 @@ pub(super) fn collate(examples: Vec<Example>, intake: &Intake) -> Result<Batch> 
                 any.then(|| rows.into_iter().flat_map(padded).collect::<Vec<u32>>())
             };
             let count = |t: usize| u32::try_from(t).unwrap_or(u32::MAX);
+            // Padding behind a row is a document of its own.
+            let packed = documents.iter().any(Option::is_some);
+            let lengths = rows.iter().map(|(ids, _)| ids.len());
+            let whole = |(row, length): (Option<Vec<u32>>, usize)| Some(row.unwrap_or_else(|| vec![0; length]));
+            let documents = documents.into_iter().zip(lengths).map(whole).collect();
+            if let Some(documents) = every(documents, &|_| u32::MAX).filter(|_| packed) {
+                tokens.mask = tokens.mask.with_documents(documents)?;
+            }
             Source::Tokens(Tokens { types: every(types, &|_| 0), positions: every(positions, &count), ..tokens })
         }
         SourceKind::Pixels { shape: [c, h, w], .. } => {

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use super::example::{Example, SourceContent};
-use super::intake::{Intake, SourceKind};
+use super::intake::{ImageSizes, Intake, SourceKind};
 use super::origin::{Examples, Origin, Total};
 use super::resample::{Filter, RgbImage};
 use super::task_intake::TaskIntake;
@@ -35,10 +35,10 @@ pub(super) struct Images {
 impl Images {
     /// Finds the files and reads their headers, so that what is no image is named before the work begins.
     pub(super) fn open(folder: &Path, model: &Path, intake: &Intake, ticket: &Ticket) -> Result<Self> {
-        let SourceKind::Pixels { shape, any_size } = intake.source else {
+        let SourceKind::Pixels { shape, sizes } = intake.source else {
             return Err(Error::usage("images are for vision models, which this is not").hint("give --text"));
         };
-        let processor = Processor::read(&model.join("preprocessor_config.json"), shape, any_size)?;
+        let processor = Processor::read(&model.join("preprocessor_config.json"), shape, sizes)?;
         let (mut files, classes) = files_in(folder, &ENDINGS)?;
         for class in &classes {
             files.extend(files_in(class, &ENDINGS)?.0);
@@ -58,6 +58,13 @@ impl Images {
             ticket.advance(1)?;
         }
         let (labels, mut notes) = labels(&files, folder, &classes, intake)?;
+        if sizes == ImageSizes::Stretched && processor.shape != shape {
+            let [_, height, width] = processor.shape;
+            notes.push(format!(
+                "images are read at {height} x {width}, as preprocessor_config.json says: positions made for {} x {} are interpolated",
+                shape[1], shape[2]
+            ));
+        }
         notes.extend(left_out(folder, &classes, &ENDINGS)?);
         Ok(Self { files, processor, labels, notes })
     }
@@ -256,7 +263,7 @@ struct Processor {
 }
 
 impl Processor {
-    fn read(path: &Path, shape: [usize; 3], any_size: bool) -> Result<Self> {
+    fn read(path: &Path, shape: [usize; 3], sizes: ImageSizes) -> Result<Self> {
         if shape[0] != 3 {
             return Err(
                 Error::new(format!("the model reads {} channels; images have 3", shape[0])).hint("give --inputs")
@@ -272,10 +279,11 @@ impl Processor {
                 is_default: true,
             });
         }
-        Self::of(&Config::read(path)?, shape, any_size).map_err(|e| e.at(path))
+        Self::of(&Config::read(path)?, shape, sizes).map_err(|e| e.at(path))
     }
 
-    fn of(config: &Config, mut shape: [usize; 3], any_size: bool) -> Result<Self> {
+    fn of(config: &Config, mut shape: [usize; 3], sizes: ImageSizes) -> Result<Self> {
+        let any_size = sizes == ImageSizes::Any;
         // Classes differ in what they do where the file says nothing: ViT's crops nothing and is bilinear.
         let class = match config.text_opt("image_processor_type")? {
             Some(class) => Some(class),
@@ -321,7 +329,7 @@ impl Processor {
         } else {
             None
         };
-        if any_size {
+        if sizes != ImageSizes::One {
             (shape[1], shape[2]) = match (crop, resize) {
                 (Some(size), _) => size,
                 (None, Some((ResizeRule::Exact(height, width), _))) => (height, width),

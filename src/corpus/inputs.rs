@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use half::{bf16, f16};
 
 use super::example::{Example, SourceContent, TokenRow};
-use super::intake::{Intake, PositionIds, SourceKind};
+use super::intake::{ImageSizes, Intake, PositionIds, SourceKind};
 use super::labels::GivenLabel;
 use super::origin::{Examples, Origin, Total};
 use super::tokens::{decoder_row, unused_note};
@@ -121,7 +121,7 @@ impl NamedEntries {
         let wanted: &[usize] = match &intake.source {
             SourceKind::Tokens(_) | SourceKind::Samples { .. } => &[],
             // Where the model reads any size, that of the file.
-            SourceKind::Pixels { any_size: true, .. } => &[],
+            SourceKind::Pixels { sizes: ImageSizes::Any | ImageSizes::Stretched, .. } => &[],
             SourceKind::Pixels { shape, .. } => shape,
             SourceKind::Frames { shape } => shape,
         };

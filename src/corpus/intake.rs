@@ -4,7 +4,9 @@ use super::task_intake::TaskIntake;
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
 use crate::model::{DecoderStart, Family, Model};
-use crate::network::{Counting, InputSpec, NetworkSpec, Objective, PositionSpec, SampleNorm, StackSpec};
+use crate::network::{
+    Beyond, Counting, InputSpec, LayerSpec, NetworkSpec, Objective, PositionSpec, SampleNorm, StackSpec,
+};
 
 /// Bounds on the tokens that one stack reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +26,8 @@ pub enum SourceKind {
     Pixels {
         /// Channels, height and width in pixels.
         shape: [usize; 3],
-        /// Whether the model reads images of any size: then the input decides, and `shape` is what it was made for.
-        any_size: bool,
+        /// Which others the model reads: then the input decides, and `shape` is what it was made for.
+        sizes: ImageSizes,
     },
     /// Log-mel spectrograms of a fixed length.
     Frames {
@@ -39,6 +41,17 @@ pub enum SourceKind {
         /// Whether what stands behind a recording in a batch changes what the model makes of it: it normalizes over time.
         over_time: bool,
     },
+}
+
+/// Which sizes of images a model reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageSizes {
+    /// That which it was made for.
+    One,
+    /// Also others, for which its positions are interpolated, which transformers does where it is asked to.
+    Stretched,
+    /// Any, as a matter of course, so that the preprocessor alone decides.
+    Any,
 }
 
 /// What a model does with `position_ids`.
@@ -71,6 +84,8 @@ pub struct Intake {
     pub types: usize,
     /// What the model does with positions that are given.
     pub positions: PositionIds,
+    /// Whether documents that share a row are kept apart where positions begin anew: in causal models.
+    pub keeps_apart: bool,
     /// Id that fills up short sequences.
     pub pad: u32,
     /// What the decoder of an encoder-decoder model reads first.
@@ -111,7 +126,12 @@ impl Intake {
         let source = match &first.input {
             InputSpec::Tokens(_) => SourceKind::Tokens(limits(first)?),
             InputSpec::Patches(p) => {
-                SourceKind::Pixels { shape: [p.channels, p.image.0, p.image.1], any_size: p.resampling.is_some() }
+                let sizes = match (p.resampling, p.any_size) {
+                    (None, _) => ImageSizes::One,
+                    (Some(_), false) => ImageSizes::Stretched,
+                    (Some(_), true) => ImageSizes::Any,
+                };
+                SourceKind::Pixels { shape: [p.channels, p.image.0, p.image.1], sizes }
             }
             InputSpec::Frames(f) => SourceKind::Frames { shape: [f.bands, 2 * f.positions] },
             InputSpec::Samples(s) => {
@@ -121,6 +141,20 @@ impl Intake {
         };
         let is_alone = spec.encoder.is_none() || spec.decoder.is_none();
         let turns = first.layers.iter().any(|layer| layer.attention.rotary.is_some());
+        // How far positions are stretched would depend on the longest document of a batch.
+        let is_plain = |layer: &LayerSpec| {
+            layer.attention.causal && layer.attention.rotary.as_ref().is_none_or(|rotary| rotary.beyond == Beyond::Same)
+        };
+        // OPT and XGLM read positions, but not where they begin anew.
+        let looks = match &first.input {
+            InputSpec::Tokens(input) => match input.positions {
+                PositionSpec::Table { counting, .. } => counting == Counting::Every,
+                PositionSpec::None => true,
+                PositionSpec::Sinusoidal { .. } => false,
+            },
+            _ => false,
+        };
+        let keeps_apart = looks && spec.encoder.is_none() && first.layers.iter().all(is_plain);
         let (types, positions) = match &first.input {
             InputSpec::Tokens(input) => {
                 let positions = match &input.positions {
@@ -170,6 +204,7 @@ impl Intake {
             task: spec.task.as_ref().map(TaskIntake::from),
             types,
             positions,
+            keeps_apart,
             source,
             target,
             pad,

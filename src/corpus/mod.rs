@@ -71,7 +71,7 @@ mod vocabulary;
 
 pub use asked::{AskedEnding, AskedQuestion};
 pub use batches::Batches;
-pub use intake::{Intake, PositionIds, SourceKind, TokenLimits};
+pub use intake::{ImageSizes, Intake, PositionIds, SourceKind, TokenLimits};
 pub use judged::{Relevance, TextQuestion};
 pub use opened::Corpus;
 pub(crate) use opened::fingerprint_of;

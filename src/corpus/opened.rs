@@ -146,7 +146,7 @@ impl Corpus {
         let said = tokenizer.as_deref().filter(|_| reads_text);
         let length_note = said.and_then(|own| length_note(settings, intake, own, origin.longest()));
         let mut intake = intake.clone();
-        if let (SourceKind::Pixels { shape, any_size: true }, Some(image)) = (&mut intake.source, origin.image()) {
+        if let (SourceKind::Pixels { shape, .. }, Some(image)) = (&mut intake.source, origin.image()) {
             *shape = image;
         }
         let mut settings = settings.clone();

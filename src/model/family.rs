@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{MlxLayers, RaggedNeed, StockHeads, TensorLayout};
 use crate::checkpoint::Config;
 use crate::error::Result;
-use crate::network::{AttentionSpec, InputSpec, NetworkSpec, Role, TaskHeadSpec, roles};
+use crate::network::{AttentionSpec, InputSpec, NetworkSpec, Role, StackSpec, TaskHeadSpec, roles};
 
 /// A family of checkpoints: how its configuration reads and what its tensors are called.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl ConfigReader<'_> {
         for (key, value) in defaults.as_object().into_iter().flatten() {
             keys.entry(key.clone()).or_insert_with(|| value.clone());
         }
-        read(&ConfigReader { config: &Config::new(self.config.path(), keys), has: self.has, tensors: self.tensors })
+        read(&ConfigReader { config: &self.config.with_keys(keys), has: self.has, tensors: self.tensors })
     }
 
     /// Calls `read` with what `section` of the configuration says, or all of it where there is no such section (as before
@@ -115,7 +115,7 @@ impl ConfigReader<'_> {
                 keys.insert(key.to_owned(), value);
             }
         }
-        let config = Config::new(self.config.path(), keys);
+        let config = inner.with_keys(keys);
         ConfigReader { config: &config, has: self.has, tensors: self.tensors }.with_defaults(defaults, read)
     }
 
@@ -232,6 +232,16 @@ impl ConfigReader<'_> {
         Err(self.config.unsupported(format!("'{key}' names {count} labels, which no head has")))
     }
 
+    /// What `key` says in the part of the configuration that describes the language model, or in the whole.
+    fn flag(&self, key: &str) -> Result<Option<bool>> {
+        for config in self.config.section("text_config").iter().chain([self.config]) {
+            if config.get(key).is_some() {
+                return config.flag_or(key, false).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
     /// An error where `key` is true.
     pub fn refuse(&self, key: &str) -> Result<()> {
         if self.config.flag_or(key, false)? {
@@ -303,22 +313,6 @@ fn names_head(architecture: &str) -> bool {
     HEADS.iter().any(|head| architecture.contains(head))
 }
 
-/// Levenshtein distance, on bytes.
-pub(super) fn edit_distance(a: &str, b: &str) -> usize {
-    let b = b.as_bytes();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let cost = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 /// The network that a configuration describes.
 pub(super) fn spec_of(family: &Family, reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     let config = reading.config;
@@ -338,17 +332,31 @@ pub(super) fn spec_of(family: &Family, reading: &ConfigReader<'_>) -> Result<Net
             }
         }
     }
-    // Embedding models made from decoders: transformers reads this key, of every decoder, when it builds its masks.
-    if let Some(decoder) = spec.decoder.as_mut().filter(|_| config.get("is_causal") == Some(&Value::Bool(false))) {
-        for attention in decoder.layers.iter_mut().map(|layer| &mut layer.attention) {
-            if attention.window.is_some() {
-                let what = "'is_causal' is false in a model whose layers see windows, which is not supported";
-                return Err(config.unsupported(what));
-            }
-            attention.causal = false;
-        }
+    if let Some(decoder) = &mut spec.decoder {
+        attend_both_ways(reading, decoder)?;
     }
     Ok(spec)
+}
+
+/// Lets every layer of a decoder attend both ways where the configuration says so: embedding models made from decoders.
+///
+/// transformers reads `is_causal` of every decoder when it builds its masks, and takes a window to either side then. A window
+/// of Gemma's `use_bidirectional_attention` is both sides together.
+fn attend_both_ways(reading: &ConfigReader<'_>, decoder: &mut StackSpec) -> Result<()> {
+    let causal = reading.flag("is_causal")?.unwrap_or(true);
+    let gemma = reading.flag("use_bidirectional_attention")?.unwrap_or(false);
+    if causal && !gemma {
+        return Ok(());
+    }
+    for attention in decoder.layers.iter_mut().map(|layer| &mut layer.attention) {
+        attention.causal = false;
+        attention.window = attention.window.map(|window| match (gemma, causal) {
+            (false, _) => window,
+            (true, true) => window / 2,
+            (true, false) => window / 2 + 1,
+        });
+    }
+    Ok(())
 }
 
 /// Refuses shapes that no attention can have before anything is computed from them.
@@ -379,16 +387,4 @@ fn check_sizes(spec: &NetworkSpec, config: &Config) -> Result<()> {
         return Err(config.unsupported(format!("{role} would have the shape {shape:?}")));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn edit_distances() {
-        assert_eq!(edit_distance("kitten", "sitting"), 3);
-        assert_eq!(edit_distance("", "abc"), 3);
-        assert_eq!(edit_distance("llama", "llama"), 0);
-    }
 }

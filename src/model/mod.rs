@@ -9,7 +9,9 @@
 //! are read at a position and not mapped, so what is resident is what is held.
 
 mod activation;
+mod adapter;
 mod alignment;
+mod config_keys;
 pub mod families;
 mod family;
 mod finding;
@@ -19,6 +21,7 @@ mod layout;
 mod memory;
 mod narrowed;
 mod open;
+mod quantized;
 mod repaired;
 mod rope;
 mod stock;
@@ -29,6 +32,7 @@ mod tower;
 mod weights;
 
 pub(crate) use alignment::{ALIGNMENT_FILE, ALIGNMENT_KEY};
+pub use config_keys::{has_no_effect, unread_keys};
 pub use family::{ConfigReader, DecoderStart, Family, TaskClass};
 pub use kept::{KEPT_KEY, apply_kept, removable};
 pub use layout::{Part, TensorLayout};

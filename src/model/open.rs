@@ -7,10 +7,11 @@ use std::path::Path;
 use super::family::spec_of;
 use super::finding::{find, stored_name};
 use super::kept::{apply_kept, read_kept};
+use super::quantized::if_quantized;
 use super::stored::{StoredRole, attention_of_role, stored_shape};
 use super::tied::TiedPlaces;
 use super::tower::Tower;
-use super::{ConfigReader, Family, Part, TensorLayout, gguf};
+use super::{ConfigReader, Family, Part, TensorLayout, adapter, config_keys, gguf};
 use crate::checkpoint::{Checkpoint, Config, Stored, is_gguf};
 use crate::error::{Error, Result};
 use crate::network::{AttentionModule, HeadAxis, Module, NetworkSpec, Projection, Role, Site, TaskModule, roles};
@@ -50,11 +51,8 @@ impl Model {
         if let Some((folder, config)) = Tower::in_path(folder.as_ref())? {
             return Self::new(Checkpoint::open_with(&folder, config)?);
         }
-        let adapter = folder.as_ref().join("adapter_config.json");
-        if adapter.is_file() {
-            return Err(Error::new("the folder holds an adapter, not a whole model")
-                .at(adapter)
-                .hint("merge it into its base model first (merge_and_unload does)"));
+        if let Some(refusal) = adapter::refusal(folder.as_ref()) {
+            return Err(refusal);
         }
         let path = folder.as_ref();
         if !is_gguf(path) {
@@ -104,6 +102,7 @@ impl Model {
             let what = "config.json has a 'quantization_config', but the weights are floats: the key is ignored";
             notes.push(what.to_owned());
         }
+        notes.extend(config_keys::note(checkpoint.config()));
         Ok(Self { checkpoint, family, spec, places, notes })
     }
 
@@ -248,22 +247,6 @@ fn settle_task(checkpoint: &Checkpoint, family: &Family, spec: &mut NetworkSpec,
         ));
         spec.task = None;
     }
-}
-
-/// What is wrong with weights that are quantized, which their shapes and types alone do not say.
-fn if_quantized(checkpoint: &Checkpoint, error: Error) -> Error {
-    const ENDINGS: [&str; 4] = [".qweight", ".qzeros", ".scales", ".weight_scale"];
-    let config = checkpoint.config();
-    let keys = ["quantization_config", "quantization"];
-    let named = |name: &String| ENDINGS.iter().any(|ending| name.ends_with(ending));
-    if !keys.iter().any(|key| config.get(key).is_some()) && !checkpoint.names().iter().any(named) {
-        return error;
-    }
-    let said = keys.iter().find(|key| config.get(key).is_some());
-    let what = said.map_or_else(String::new, |key| format!(" ('{key}' in config.json)"));
-    config
-        .unsupported(format!("the weights are quantized{what}, which is not supported"))
-        .hint("use the model's float32, float16 or bfloat16 checkpoint")
 }
 
 /// Finds every role in the checkpoint and checks its shape.

@@ -43,6 +43,8 @@ impl Rope {
     /// Rotary positions of heads of `head_dim` dimensions.
     pub(super) fn read(&self, config: &Config, head_dim: usize) -> Result<RotarySpec> {
         let parameters = self.parameters(config);
+        // What counts where the section of another spelling does not.
+        config.settle(&[self.theta_key, "rope_parameters", "rope_scaling", "original_max_position_embeddings"]);
         let number = |key: &str| match &parameters {
             Some(p) => p.number_opt(key),
             None => Ok(None),
@@ -112,6 +114,7 @@ pub(super) fn longest(config: &Config) -> Result<Option<usize>> {
 
 /// The kind of scaling, behind the key that names it.
 fn kind(parameters: &Config) -> Result<(&'static str, &str)> {
+    parameters.settle(&["type"]);
     for key in ["rope_type", "type"] {
         if let Some(kind) = parameters.text_opt(key)? {
             return Ok((key, kind));

@@ -12,15 +12,15 @@ use crate::error::Result;
 use crate::network::{EmbedModule, InputSpec, Module, NetworkSpec, Role, StackKind};
 
 /// A stored tensor by name, and how it lies there.
-type Place = (String, TensorLayout);
+type TiedPlace = (String, TensorLayout);
 
 /// Stored tensors of token tables, and of a head that is one of them.
 #[derive(Debug, Default)]
-pub(super) struct TiedPlaces(HashMap<Role, Place>);
+pub(super) struct TiedPlaces(HashMap<Role, TiedPlace>);
 
 impl TiedPlaces {
     /// Where `role` is, where it is one of them.
-    pub(super) fn get(&self, role: Role) -> Option<&Place> {
+    pub(super) fn get(&self, role: Role) -> Option<&TiedPlace> {
         self.0.get(&role)
     }
 

@@ -10,6 +10,8 @@ pub struct TokenMask {
     sequences: usize,
     length: usize,
     real: Vec<bool>,
+    /// `[N, T]`: which of the documents that share its row a position is of.
+    documents: Option<Vec<u32>>,
 }
 
 impl TokenMask {
@@ -24,12 +26,27 @@ impl TokenMask {
         if real.is_empty() {
             return Err(Error::new("an attention mask covers no position"));
         }
-        Ok(Self { sequences, length, real })
+        Ok(Self { sequences, length, real, documents: None })
+    }
+
+    /// The same with rows of several documents, which causal layers keep apart: `documents`, row-major, never falls along a
+    /// row.
+    pub fn with_documents(self, documents: Vec<u32>) -> Result<Self> {
+        if documents.len() != self.real.len() {
+            let what = format!("numbers of {} documents do not cover {} positions", documents.len(), self.real.len());
+            return Err(Error::new(what));
+        }
+        Ok(Self { documents: Some(documents), ..self })
+    }
+
+    /// Which document each position is of, row-major `[N, T]`, where rows have several.
+    pub fn documents(&self) -> Option<&[u32]> {
+        self.documents.as_deref()
     }
 
     /// A mask where nothing is padding.
     pub fn full(sequences: usize, length: usize) -> Self {
-        Self { sequences, length, real: vec![true; sequences * length] }
+        Self { sequences, length, real: vec![true; sequences * length], documents: None }
     }
 
     /// Number of sequences `N`.

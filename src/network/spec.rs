@@ -209,8 +209,11 @@ pub struct PatchInputSpec {
     pub registers: usize,
     /// Normalization of the sum (CLIP).
     pub norm: Option<NormSpec>,
-    /// How the position table is resampled for images of other sizes, where the model reads them (DINOv2).
+    /// How the position table is resampled for images of other sizes, where the model can read them.
     pub resampling: Option<Resampling>,
+    /// Whether its class reads images of any size unasked, so that what it was made for says nothing of what it reads
+    /// (DINOv2).
+    pub any_size: bool,
 }
 
 /// How a table of positions made for one grid of patches is read at another.

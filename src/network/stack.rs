@@ -447,7 +447,12 @@ impl Shared {
         let length = mask.length();
         if self.visibility(spec).is_err() {
             let shape = (mask.sequences(), length, length);
-            self.visibilities.push(Visibility::new(shape, spec.causal, spec.window, [mask.real(); 2]));
+            let rules = Visibility::new(shape, spec.causal, spec.window, [mask.real(); 2]);
+            // As transformers does, layers that look both ways see all of a row.
+            self.visibilities.push(match mask.documents() {
+                Some(documents) if spec.causal => rules.within(documents),
+                _ => rules,
+            });
         }
         if let Some(rotary) = &spec.rotary
             && self.angles(spec).is_none()

@@ -63,7 +63,8 @@ pub(super) fn native(model: &Model, plan: &Plan) -> Result<Native> {
     let mut opens_in = vec![SELF.to_owned(), versions.to_owned()];
     // It knows the base of rotary positions by its old name alone. A twin is one that it opens too.
     let knows_base = model.config().get("rope_theta").is_some() || model.config().get("rope_parameters").is_none();
-    if family.mlx.is_some_and(|layers| layers.reads_width) && knows_base {
+    let causal = spec.sites().iter().all(|(_, a)| a.causal);
+    if family.mlx.is_some_and(|layers| layers.reads_width) && knows_base && causal {
         opens_in.push("mlx-lm".to_owned());
     }
     Ok(Native { slots, columns, config, opens_in, notes })

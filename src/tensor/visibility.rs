@@ -23,6 +23,8 @@ pub struct Visibility {
     asked: Option<Arc<[Range<usize>]>>,
     /// The same of keys.
     offered: Option<Arc<[Range<usize>]>>,
+    /// `[N, T]`: the first key of the document that a query is of; `None` where every sequence is one.
+    begins: Option<Arc<[usize]>>,
     additive: Arc<OnceLock<Tensor>>,
 }
 
@@ -45,8 +47,25 @@ impl Visibility {
             real_keys: real_keys.map(Into::into),
             asked: real_queries.map(|real| extents(real, queries)),
             offered: real_keys.map(|real| extents(real, keys)),
+            begins: None,
             additive: Arc::default(),
         }
+    }
+
+    /// The same with each query confined to its own document: `documents [N, T]`, row-major, never falls along a sequence.
+    /// For causal rules over as many keys as queries.
+    pub fn within(self, documents: &[u32]) -> Self {
+        let rows = documents.chunks(self.queries.max(1));
+        let begins = rows.flat_map(|row| {
+            let mut begin = 0;
+            row.iter().enumerate().map(move |(t, document)| {
+                if t.checked_sub(1).and_then(|before| row.get(before)).is_some_and(|before| before != document) {
+                    begin = t;
+                }
+                begin
+            })
+        });
+        Self { begins: Some(begins.collect()), additive: Arc::default(), ..self }
     }
 
     /// The shape, `(N, T, S)`.
@@ -79,8 +98,15 @@ impl Visibility {
         extent_of(self.offered.as_deref(), sequence, self.keys)
     }
 
-    /// Keys `first..end` that position rules (not padding) let `query` see.
-    pub fn span(&self, query: usize) -> (usize, usize) {
+    /// Keys `first..end` that rules of position (not padding) let `query` of a sequence see.
+    pub fn span(&self, sequence: usize, query: usize) -> (usize, usize) {
+        let (first, end) = self.span_of_row(query);
+        let begins = self.begins.as_ref().and_then(|begins| begins.get(sequence * self.queries + query));
+        (begins.map_or(first, |begin| first.max(*begin)), end)
+    }
+
+    /// The same where a sequence is one document.
+    fn span_of_row(&self, query: usize) -> (usize, usize) {
         let end = if self.causal { (query + 1).min(self.keys) } else { self.keys };
         match self.window {
             None => (0, end),
@@ -91,7 +117,7 @@ impl Visibility {
 
     /// True where every query sees every key.
     pub fn is_everything(&self) -> bool {
-        !self.causal && self.window.is_none() && self.real_keys.is_none()
+        !self.causal && self.window.is_none() && self.real_keys.is_none() && self.begins.is_none()
     }
 
     /// Zero where seen, very negative elsewhere: `[N or 1, 1, T, S]`; made at the first call.
@@ -99,11 +125,12 @@ impl Visibility {
         if let Some(ready) = self.additive.get() {
             return ready.to_dtype(dtype);
         }
-        let rows = if self.real_keys.is_some() { self.sequences } else { 1 };
+        let alike = self.real_keys.is_none() && self.begins.is_none();
+        let rows = if alike { 1 } else { self.sequences };
         let mut values = vec![UNSEEN; rows * self.queries * self.keys];
         for n in 0..rows {
             for t in 0..self.queries {
-                let (first, end) = self.span(t);
+                let (first, end) = self.span(n, t);
                 let row = (n * self.queries + t) * self.keys;
                 for s in first..end {
                     if self.real_keys(n).is_none_or(|real| real[s]) {

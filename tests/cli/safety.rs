@@ -320,11 +320,38 @@ fn weights_that_are_no_numbers_end_every_command_by_name() {
         "features @m --tokens @t.jsonl --out @f.safetensors --quiet",
         "analyze @m --tokens @t.jsonl --out @b.json --quiet",
         "prune @m --plan @k.json --out @p --format masked --quiet",
+        "curve @m --tokens @t.jsonl --analysis @a.json --methods votes --out @c.json --quiet",
+        "repair @m --plan @k.json --tokens @t.jsonl --out @r.safetensors --quiet",
+        "plan @a.json @m --tokens @t.jsonl --max-loss-increase 5% --out @q.json --quiet",
+        "train @m --tokens @t.jsonl --batch-size 1 --steps 1 --held-out-every 2 --out @tr --quiet",
+        "compare @m @m --tokens @t.jsonl --quiet",
+        "convert @m --to onnx --out @o --quiet",
+        "convert @m --to gguf --out @g.gguf --quiet",
     ] {
         let said = desk.bad(line);
         assert!(said.contains(&format!("tensor '{tensor}' holds NaN: ")), "{line}: {said}");
     }
-    assert!(!desk.path("f.safetensors").exists() && !desk.path("b.json").exists() && !desk.path("p").exists());
+    for name in ["f.safetensors", "b.json", "p", "tr", "c.json", "r.safetensors", "q.json", "o", "g.gguf"] {
+        assert!(!desk.path(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_decoder_that_is_not_causal_has_the_loss_that_transformers_gives_it() {
+    let desk = Desk::new();
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(fixtures().join("qwen2").join(name), desk.path("m").join(name)).unwrap();
+    }
+    let mut config: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(desk.path("m/config.json")).unwrap()).unwrap();
+    config["is_causal"] = false.into();
+    std::fs::write(desk.path("m/config.json"), config.to_string()).unwrap();
+    let ids = [5, 17, 33, 8, 61, 40, 22, 9, 77, 13];
+    std::fs::write(desk.path("rows.jsonl"), format!("{{\"input_ids\": {ids:?}, \"labels\": {ids:?}}}\n")).unwrap();
+    let output = desk.run("evaluate @m --tokens @rows.jsonl --device cpu --json --quiet");
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let loss = told["loss_per_token"].as_f64().unwrap_or_else(|| panic!("{told}"));
+    assert!((loss - 5.698_246).abs() < 2e-6, "{loss}");
 }
 
 #[test]

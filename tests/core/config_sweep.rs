@@ -3,85 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::common::{fixture_folders, test_data};
+use crate::common::{fixture_folders, fixtures as fixtures_folder, folders_in, reopened, tensors_of, test_data};
 use pillars::checkpoint::Config;
-use pillars::model::Storage;
+use pillars::model::{Model, Storage, has_no_effect, unread_keys};
 use pillars::network::NetworkSpec;
 use serde_json::{Map, Value, json};
 
 type Keys = Map<String, Value>;
-
-/// Keys that change no number of a forward pass over given inputs, by what they are about; `*` stands for any beginning
-/// or end.
-const WITHOUT_EFFECT: &[&str] = &[
-    // The file itself.
-    "dtype",
-    "transformers_version",
-    // Random in training.
-    "*dropout",
-    "*dropout_prob",
-    "*pdrop",
-    "*layerdrop",
-    "dropout_rate",
-    "drop_path_rate",
-    "router_jitter_noise",
-    "apply_spec_augment",
-    "mask_feature_*",
-    "mask_time_*",
-    // Weights before training.
-    "initializer_*",
-    "init_std",
-    "layer_scale_init_value",
-    "layerscale_value",
-    "sinusoidal_pos_embds",
-    // The loss.
-    "router_aux_loss_coef",
-    "output_router_logits",
-    "auxiliary_*",
-    "contrastive_logits_temperature",
-    "ctc_*",
-    "diversity_loss_weight",
-    "num_negatives",
-    "semantic_loss_ignore_index",
-    "sparse_pred*",
-    // Special tokens and generation.
-    "*token_id",
-    "begin_suppress_tokens",
-    "encoder_no_repeat_ngram_size",
-    "suppress_tokens",
-    "use_cache",
-    "vocab_list",
-    // The same numbers by another way of computing.
-    "deterministic_flash_attn",
-    "median_filter_width",
-    "pretraining_tp",
-    "reorder_and_upcast_attn",
-    "slow_but_exact",
-    // Heads and parts that are not read, or only beside inputs that are not given.
-    "adapter_*",
-    "add_cross_attention",
-    "add_fpn",
-    "classifier_*",
-    "codevector_dim",
-    "encoder_stride",
-    "esmfold_config",
-    "num_adapter_layers",
-    "num_codevector*",
-    "output_hidden_size",
-    "pooler_*",
-    "proj_codevector_dim",
-    "projection_dim",
-    "projection_size",
-    "summary_*",
-    "use_auxiliary_head",
-    "use_mask_token",
-    "use_weighted_layer_sum",
-    "vision_use_head",
-    "xvector_output_dim",
-    // What only a backbone's maps pass.
-    "apply_layernorm",
-    "reshape_hidden_states",
-];
 
 /// Keys that the class of one of the fixtures does not read, or not beside another key that the fixture has.
 const BESIDE_OTHERS: &[(&str, &[&str])] = &[
@@ -98,6 +26,7 @@ const BESIDE_OTHERS: &[(&str, &[&str])] = &[
     ("gemma3_text", &["_sliding_window_pattern", "model_type", "tie_word_embeddings"]),
     ("gpt_neox", &["is_decoder"]),
     ("gpt_oss", &["hidden_act", "max_position_embeddings"]),
+    ("gpt_neo", &["attention_types"]),
     ("hubert", &["num_feat_extract_layers"]),
     ("marian", &["is_decoder", "decoder_vocab_size", "share_encoder_decoder_embeddings"]),
     ("mbart", &["is_decoder"]),
@@ -124,15 +53,6 @@ const WINDOWS: &[&str] = &["max_window_layers", "sliding_window", "use_sliding_w
 /// absent.
 const SIZES: &[&str] =
     &["ffn_dim", "intermediate_size", "max_position_embeddings", "n_positions", "num_key_value_heads"];
-
-/// Whether `pattern` is `key`, with `*` for any beginning or end.
-fn names(pattern: &str, key: &str) -> bool {
-    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
-        (Some(end), _) => key.ends_with(end),
-        (_, Some(start)) => key.starts_with(start),
-        _ => pattern == key,
-    }
-}
 
 fn keys_of(path: &Path) -> Keys {
     serde_json::from_slice::<Keys>(&std::fs::read(path).unwrap()).unwrap()
@@ -221,7 +141,19 @@ fn others(value: &Value) -> Vec<Value> {
         Value::Number(number) => vec![json!(number.as_f64().unwrap() * 2.0 + 0.25)],
         Value::String(_) => vec![json!("another")],
         Value::Null => vec![json!(3), json!(true), json!("another")],
-        Value::Array(_) | Value::Object(_) => Vec::new(),
+        // One element after the other, and one less.
+        Value::Array(list) => {
+            let changed = list.iter().enumerate().flat_map(|(i, element)| {
+                others(element).into_iter().map(move |other| {
+                    let mut list = list.clone();
+                    list[i] = other;
+                    Value::Array(list)
+                })
+            });
+            let less = list.split_last().map(|(_, rest)| Value::Array(rest.to_vec()));
+            changed.chain(less).collect()
+        }
+        Value::Object(_) => Vec::new(),
     }
 }
 
@@ -238,7 +170,8 @@ fn what_is_said_is_used_or_known_not_to_matter() {
         let all = own.iter().chain(defaults.iter().filter(|(key, _)| !own.contains_key(*key)));
         for (key, value) in all {
             let beside = BESIDE_OTHERS.iter().any(|(of, keys)| *of == class && keys.contains(&key.as_str()));
-            let known = beside || WITHOUT_EFFECT.iter().any(|pattern| names(pattern, key));
+            // An architecture that is not known is a bare model.
+            let known = beside || has_no_effect(key) || key == "architectures";
             let changed = others(value).into_iter().any(|other| spec(&with(&keys, key, Some(other))) != original);
             if !known && !changed && !others(value).is_empty() {
                 dropped.entry(key.clone()).or_default().push(class.clone());
@@ -272,4 +205,77 @@ fn null_is_what_is_absent() {
         }
     }
     assert!(wrong.is_empty() && same > 900, "{same} same\n{}", wrong.join("\n"));
+}
+
+/// Keys of a configuration that nobody reads, after all was read.
+fn unread(keys: &Keys) -> Vec<String> {
+    let config = Config::new("config.json", keys.clone());
+    Storage::fresh(&config).unwrap();
+    unread_keys(&config)
+}
+
+#[test]
+fn what_is_in_files_as_they_are_written_is_known() {
+    let mut wrong = Vec::new();
+    for (class, keys, defaults) in fixtures() {
+        let whole = defaults.iter().fold(keys.clone(), |keys, (key, value)| {
+            let own = section(&keys).map_or(&keys, |section| keys[section].as_object().unwrap());
+            if own.contains_key(key) { keys } else { with(&keys, key, Some(value.clone())) }
+        });
+        for (what, keys) in [("as it is", keys), ("with defaults", whole)] {
+            let config = Config::new("config.json", keys.clone());
+            if Storage::fresh(&config).is_ok() && !unread_keys(&config).is_empty() {
+                wrong.push(format!("{class} {what}: {}", unread_keys(&config).join(", ")));
+            }
+        }
+    }
+    // As they are on the hub, from releases of transformers that wrote more than their successors.
+    let published = std::fs::read(test_data().join("published_configs.json")).unwrap();
+    for keys in serde_json::from_slice::<Vec<Keys>>(&published).unwrap() {
+        let config = Config::new("config.json", keys);
+        Storage::fresh(&config).unwrap();
+        if !unread_keys(&config).is_empty() {
+            wrong.push(format!("published {}: {}", config.value()["model_type"], unread_keys(&config).join(", ")));
+        }
+    }
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models");
+    let others = [test_data().join("variants"), test_data().join("tasks"), test_data().join("published"), samples];
+    for folder in others.iter().flat_map(|folder| folders_in(folder)).filter(|f| f.join("config.json").is_file()) {
+        let config = Config::read(&folder.join("config.json")).unwrap();
+        if Storage::fresh(&config).is_ok() && !unread_keys(&config).is_empty() {
+            wrong.push(format!("{}: {}", folder.display(), unread_keys(&config).join(", ")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn keys_that_are_not_known_are_named() {
+    for (class, keys, _) in fixtures() {
+        let path = section(&keys).map_or_else(String::new, |section| format!("{section}."));
+        let invented = with(&with(&keys, "attention_tilt", Some(json!(3))), "silent", Some(Value::Null));
+        assert_eq!(unread(&invented), [format!("{path}attention_tilt")], "{class}");
+        let mut at_top = keys.clone();
+        at_top.insert("attention_tilts".to_owned(), json!([1, {"a": 2}]));
+        assert_eq!(unread(&at_top), ["attention_tilts"], "{class}");
+        let own = section(&keys).map_or(&keys, |section| keys[section].as_object().unwrap());
+        if let Some(Value::Object(rope)) = own.get("rope_parameters").filter(|rope| rope.get("rope_type").is_some()) {
+            let mut rope = rope.clone();
+            rope.insert("tilt".to_owned(), json!(0.5));
+            let tilted = with(&keys, "rope_parameters", Some(Value::Object(rope)));
+            assert_eq!(unread(&tilted), [format!("{path}rope_parameters.tilt")], "{class}");
+        }
+    }
+}
+
+#[test]
+fn one_note_names_them() {
+    let model = Model::open(fixtures_folder().join("llama")).unwrap();
+    assert!(model.notes().is_empty(), "{:?}", model.notes());
+    let mut config = model.config().value().clone();
+    config["foo"] = json!(1);
+    config["bar"] = json!({"tilt": 1});
+    config["top_k"] = json!(50);
+    let (_folder, model) = reopened(&config, &tensors_of(&model));
+    assert_eq!(model.notes(), ["config.json: not known to Pillars, not used: foo, bar"]);
 }

@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use pillars::corpus::{Corpus, CorpusSettings, Input, Intake, SourceKind};
+use pillars::corpus::{Corpus, CorpusSettings, ImageSizes, Input, Intake, SourceKind};
 use pillars::network::Source;
 use pillars::task::Ticket;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ fn data(name: &str) -> PathBuf {
 
 fn intake(height: usize, width: usize) -> Intake {
     Intake {
-        source: SourceKind::Pixels { shape: [3, height, width], any_size: false },
+        source: SourceKind::Pixels { shape: [3, height, width], sizes: ImageSizes::One },
         target: None,
         decoder_only: false,
         objective: None,
@@ -21,6 +21,7 @@ fn intake(height: usize, width: usize) -> Intake {
         task: None,
         types: 0,
         positions: pillars::corpus::PositionIds::Unused,
+        keeps_apart: false,
         pad: 0,
         decoder_start: None,
         end: None,
@@ -40,8 +41,12 @@ fn read(folder: &Path, processor: Option<&Value>, intake: &Intake) -> pillars::R
     let is_class = |note: &str| note.contains("names of folders are not used as labels: the model has no head");
     let has_classes = std::fs::read_dir(folder)?.flatten().any(|entry| entry.path().join("b_tall.png").is_file());
     assert_eq!(corpus.notes().iter().any(|note| is_class(note)), has_classes);
-    let notes = corpus.notes().iter().filter(|note| !note.contains("of other endings") && !is_class(note)).count();
-    assert_eq!(notes, usize::from(processor.is_none()));
+    let stretches = |note: &str| note.contains("made for 32 x 32 are interpolated");
+    let is_other = |note: &&String| !note.contains("of other endings") && !is_class(note) && !stretches(note);
+    assert_eq!(corpus.notes().iter().filter(is_other).count(), usize::from(processor.is_none()));
+    let mut told = corpus.notes().into_iter().filter(|note| stretches(note));
+    let is_stretched = matches!(intake.source, SourceKind::Pixels { sizes: ImageSizes::Stretched, .. });
+    assert_eq!(told.next().is_some(), is_stretched && processor.is_some_and(|p| p.get("size").is_some()));
     let mut parts = Vec::new();
     for batch in corpus.batches(&Device::Cpu) {
         let Source::Pixels(pixels) = batch?.source else { panic!("not pixels") };
@@ -126,7 +131,7 @@ fn faults_name_their_file() {
 
 /// The shape of what a model of any image size reads of a photo.
 fn shape(processor: &Value) -> Vec<usize> {
-    let any = Intake { source: SourceKind::Pixels { shape: [3, 518, 518], any_size: true }, ..intake(1, 1) };
+    let any = Intake { source: SourceKind::Pixels { shape: [3, 518, 518], sizes: ImageSizes::Any }, ..intake(1, 1) };
     read(&data("photos"), Some(processor), &any).unwrap().dims().to_vec()
 }
 
@@ -141,6 +146,17 @@ fn the_preprocessor_decides_the_size_where_the_model_reads_any() {
     let wide = json!({"image_processor_type": "BitImageProcessor", "do_center_crop": false, "size": {"height": 28, "width": 42}});
     assert_eq!(shape(&wide), [1, 3, 28, 42]);
     assert_eq!(shape(&json!({"image_processor_type": "ViTImageProcessor", "size": 56})), [1, 3, 56, 56]);
+}
+
+#[test]
+fn a_model_whose_positions_can_be_interpolated_reads_what_its_preprocessor_says() {
+    let sizes = ImageSizes::Stretched;
+    let vit = Intake { source: SourceKind::Pixels { shape: [3, 32, 32], sizes }, ..intake(1, 1) };
+    let of = |processor: Value| read(&data("photos"), Some(&processor), &vit).unwrap().dims().to_vec();
+    assert_eq!(of(json!({"image_processor_type": "ViTImageProcessor", "size": 56})), [1, 3, 56, 56]);
+    // What it was made for where the file says nothing.
+    assert_eq!(of(json!({"image_processor_type": "ViTImageProcessor"})), [1, 3, 32, 32]);
+    assert_eq!(read(&data("photos"), None, &vit).unwrap().dims(), [1, 3, 32, 32]);
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn encoder() -> Intake {
         task: None,
         types: 0,
         positions: pillars::corpus::PositionIds::Unused,
+        keeps_apart: false,
         pad: 0,
         decoder_start: None,
         end: None,

@@ -21,6 +21,7 @@ fn causal() -> Intake {
         task: None,
         types: 0,
         positions: pillars::corpus::PositionIds::Unused,
+        keeps_apart: false,
         pad: 9,
         decoder_start: None,
         end: None,
@@ -240,7 +241,7 @@ fn named_tensors_of_pixels_and_frames() {
     let path = folder.path().join("inputs.safetensors");
     let input = Input::Inputs(path.clone());
     let vision = Intake {
-        source: SourceKind::Pixels { shape: [3, 2, 2], any_size: false },
+        source: SourceKind::Pixels { shape: [3, 2, 2], sizes: pillars::corpus::ImageSizes::One },
         objective: None,
         classes: 0,
         task: None,
@@ -256,7 +257,10 @@ fn named_tensors_of_pixels_and_frames() {
         assert_eq!(values, (0..24).map(|v| v as f32).collect::<Vec<_>>());
         assert_eq!((batches.len(), &batches[1].labels), (2, &None));
     }
-    let large = Intake { source: SourceKind::Pixels { shape: [3, 4, 4], any_size: false }, ..vision.clone() };
+    let large = Intake {
+        source: SourceKind::Pixels { shape: [3, 4, 4], sizes: pillars::corpus::ImageSizes::One },
+        ..vision.clone()
+    };
     let error = fault(&input, &large);
     assert!(error.contains("[3, 3, 2, 2]") && error.contains("[3, 4, 4]"), "{error}");
     let nan = Tensor::new(&[f32::NAN; 12], &Device::Cpu).unwrap().reshape((1, 3, 2, 2)).unwrap();
@@ -375,12 +379,66 @@ fn positions_that_are_given_are_those_that_are_read() {
     // Rotary models turn by distances.
     let (usual, _) = of("llama", "").unwrap();
     assert!(same(&usual, &of("llama", ", \"position_ids\": [3, 4, 5, 6, 7]").unwrap().0));
-    let packed = of("llama", ", \"position_ids\": [0, 1, 2, 0, 1]").unwrap_err().to_string();
-    assert!(packed.contains("line 1: the position_ids do not count up") && packed.contains("of its own"), "{packed}");
+    // Of a row with a mask transformers turns each document from its own beginning, and lets them see each other.
+    let masked = ", \"position_ids\": [0, 1, 2, 0, 1], \"attention_mask\": [1, 1, 1, 1, 1]";
+    let packed = of("llama", masked).unwrap_err().to_string();
+    assert!(
+        packed.contains("line 1: the position_ids do not count up") && packed.contains("attention_mask"),
+        "{packed}"
+    );
+    let packed = of("modernbert", ", \"position_ids\": [0, 1, 2, 0, 1]").unwrap_err().to_string();
+    assert!(packed.contains("of its own"), "{packed}");
     // Where nothing reads them, that is said.
     let (given, notes) = of("bloom", ", \"position_ids\": [0, 1, 2, 3, 4], \"text\": \"a\", \"length\": 5").unwrap();
     assert!(same(&of("bloom", "").unwrap().0, &given));
     assert_eq!(notes, ["not used, as this model does not read it: position_ids, text"]);
+}
+
+#[test]
+fn packed_rows_are_read_as_transformers_reads_them() {
+    for family in ["llama", "gpt2", "gpt_neox", "gemma3_text"] {
+        let (model, intake) = fixture(family);
+        let path = crate::common::test_data().join(format!("packed/{family}.safetensors"));
+        let wanted = &crate::common::reference(&path)["logits"];
+        let got = Tensor::cat(&results(&model, &open(&Input::Inputs(path), &intake, &score()).unwrap()), 0).unwrap();
+        let most = |x: &Tensor| x.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        assert!(most(&(&got - wanted).unwrap()) < 1e-4 * most(wanted), "{family}");
+    }
+}
+
+#[test]
+fn documents_of_a_packed_row_are_kept_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = ([5, 11, 12, 13, 6, 7, 8, 9], [14, 15, 16, 17, 18]);
+    for family in ["llama", "gpt2", "gpt_neox", "gemma2", "gemma3_text", "mistral", "gptj", "phi3"] {
+        let (model, intake) = fixture(family);
+        if !intake.keeps_apart {
+            assert_eq!(family, "phi3", "its positions are stretched in long batches");
+            continue;
+        }
+        let of =
+            |text: &str| results(&model, &open(&Input::Tokens(write(folder.path(), text)), &intake, &score()).unwrap());
+        let line = |ids: &[i32], more: &str| format!("{{\"input_ids\": {ids:?}{more}}}\n");
+        let both: Vec<i32> = one.into_iter().chain(other).collect();
+        let positions: Vec<usize> = (0..one.len()).chain(0..other.len()).collect();
+        let packed = line(&both, &format!(", \"position_ids\": {positions:?}"));
+        // Beside a longer row that is one document, which is padding behind it.
+        let longer: Vec<i32> = (0..20).map(|i| 5 + i).collect();
+        let packed_rows = of(&format!("{packed}{}", line(&longer, "")));
+        let apart = [of(&line(&one, "")), of(&line(&other, ""))].map(|rows| rows[0].get(0).unwrap());
+        let (mut from, row) = (0, packed_rows[0].get(0).unwrap());
+        for apart in apart {
+            let part = row.narrow(0, from, apart.dim(0).unwrap()).unwrap();
+            from += apart.dim(0).unwrap();
+            let far = (part - &apart).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+            let largest = apart.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+            assert!(far < 1e-5 * largest, "{family}: {far} of {largest}");
+        }
+        let alone = of(&line(&longer, ""))[0].get(0).unwrap();
+        assert!(same(&[alone], &[packed_rows[0].get(1).unwrap()]), "{family}");
+        let plain = of(&line(&both, ""))[0].get(0).unwrap();
+        assert!(!same(&[plain.narrow(0, 8, 5).unwrap()], &[row.narrow(0, 8, 5).unwrap()]), "{family}");
+    }
 }
 
 #[test]
@@ -396,6 +454,24 @@ fn labels_of_whole_sequences_hinder_no_model_that_predicts_no_tokens() {
         if labels != "null" {
             assert!(fault(&input, &causal()).contains("labels is no list of token ids"), "{labels}");
         }
+    }
+}
+
+#[test]
+fn positions_of_images_of_other_sizes_are_those_of_transformers() {
+    for family in ["vit", "deit", "clip_vision_model", "siglip_vision_model", "dinov2", "dinov2_with_registers"] {
+        let (model, intake) = fixture(family);
+        let path = crate::common::test_data().join(format!("resized/{family}.safetensors"));
+        let wanted = &crate::common::reference(&path)["last_hidden_state"];
+        let network = model.network(&Device::Cpu, DType::F32).unwrap();
+        let mut states = Vec::new();
+        for batch in read(&open(&Input::Inputs(path), &intake, &CorpusSettings::default()).unwrap()) {
+            let gates = pillars::network::Gates::open();
+            states.push(network.hidden(&batch, &gates, &mut pillars::network::NoProbe).unwrap().states);
+        }
+        let got = Tensor::cat(&states, 0).unwrap();
+        let most = |x: &Tensor| x.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        assert!(most(&(&got - wanted).unwrap()) < 1e-4 * most(wanted), "{family}");
     }
 }
 

@@ -154,6 +154,56 @@ fn errors_say_what_a_checkpoint_is() {
 }
 
 #[test]
+fn quantized_weights_are_named_with_what_to_do() {
+    let name = "model.layers.0.mlp.up_proj";
+    let whole = tensors_of(&fixture("llama"));
+    let integers = Tensor::zeros((4, 6), DType::U32, &Device::Cpu).unwrap();
+    let method = |name: &str| json!({"quantization_config": {"quant_method": name, "bits": 4}});
+    for (keys, endings, kind, advice) in [
+        (method("gptq"), &["qweight", "qzeros", "scales", "g_idx"][..], "by GPTQ", "32 or 16 bits"),
+        (json!({}), &["qweight", "qzeros", "scales", "g_idx"], "by GPTQ", "32 or 16 bits"),
+        (method("awq"), &["qweight", "qzeros", "scales"], "by AWQ", "32 or 16 bits"),
+        (json!({}), &["qweight", "qzeros", "scales"], "by GPTQ or AWQ", "32 or 16 bits"),
+        (method("bitsandbytes"), &["weight", "weight.absmax"], "by bitsandbytes", "dequantize()"),
+        (json!({"quantization_config": {"load_in_8bit": true}}), &["weight", "SCB"], "by bitsandbytes", "dequantize()"),
+        (json!({}), &["weight", "weight.absmax", "weight.quant_map"], "by bitsandbytes", "dequantize()"),
+        (method("fp8"), &["weight", "weight_scale_inv"], "by fp8", "FineGrainedFP8Config"),
+        (json!({}), &["weight", "weight_scale_inv"], "by fp8", "FineGrainedFP8Config"),
+        (method("mxfp4"), &["weight_blocks", "weight_scales"], "by MXFP4", "Mxfp4Config"),
+        (
+            json!({"quantization": {"bits": 4, "group_size": 64}}),
+            &["weight", "scales", "biases"],
+            "by MLX",
+            "mlx_lm.convert",
+        ),
+        (json!({}), &["weight", "scales", "biases"], "by MLX", "mlx_lm.convert"),
+        (method("compressed-tensors"), &["weight_packed", "weight_scale"], "by compressed-tensors", "run_compressed"),
+        (method("hqq"), &["W_q"], "by hqq", "32 or 16 bits"),
+    ] {
+        let mut packed = whole.clone();
+        packed.remove(&format!("{name}.weight"));
+        for ending in endings {
+            packed.insert(format!("{name}.{ending}"), integers.clone());
+        }
+        let said = error("llama", keys.clone(), &packed);
+        assert!(said.contains(&format!("the weights are quantized {kind}")) && said.contains(advice), "{keys} {said}");
+    }
+}
+
+#[test]
+fn an_adapter_alone_names_its_base_model_and_how_to_merge() {
+    let folder = tempfile::tempdir().unwrap();
+    let adapter = json!({"peft_type": "LORA", "base_model_name_or_path": "meta-llama/Llama-3.2-1B", "r": 16});
+    std::fs::write(folder.path().join("adapter_config.json"), adapter.to_string()).unwrap();
+    let said = Model::open(folder.path()).unwrap_err().to_string();
+    assert!(said.contains("an adapter (LORA) for 'meta-llama/Llama-3.2-1B', not a whole model"), "{said}");
+    assert!(said.contains("merge_and_unload") && said.contains("from_pretrained('meta-llama/Llama-3.2-1B')"), "{said}");
+    std::fs::write(folder.path().join("adapter_config.json"), "{").unwrap();
+    let said = Model::open(folder.path()).unwrap_err().to_string();
+    assert!(said.contains("does not name its base model") && said.contains("merge_and_unload"), "{said}");
+}
+
+#[test]
 fn tensors_of_other_types_do_no_harm_where_nobody_reads_them() {
     let folder = tempfile::tempdir().unwrap();
     let model = fixture("llama");
@@ -226,6 +276,22 @@ fn decoders_that_are_not_causal_attend_both_ways() {
         network.hidden(&batch, &Gates::open(), &mut probe).unwrap();
         assert!(probe.0.unwrap() > 0.0, "{family}");
     }
+}
+
+#[test]
+fn what_gemma_calls_attending_both_ways_is_that_of_every_decoder() {
+    for (family, key, value) in [("gemma", "use_bidirectional_attention", true), ("llama", "is_causal", false)] {
+        let (_folder, model) = renamed(family, json!({key: value}), |n| Some(n.to_owned()));
+        assert!(model.spec().sites().iter().all(|(_, attention)| !attention.causal), "{family}");
+        assert!(model.notes().is_empty(), "{:?}", model.notes());
+    }
+    // The window is that of both sides together.
+    let (_folder, model) =
+        renamed("gemma3_text", json!({"use_bidirectional_attention": true, "sliding_window": 512}), |n| {
+            Some(n.to_owned())
+        });
+    let windows: Vec<_> = model.spec().sites().iter().filter_map(|(_, attention)| attention.window).collect();
+    assert!(!windows.is_empty() && windows.iter().all(|window| *window == 256), "{windows:?}");
 }
 
 #[test]

@@ -240,7 +240,6 @@ fn what_is_not_supported_is_named() {
         ("bert", "position_embedding_type", json!("relative_key")),
         ("roberta", "add_cross_attention", json!(true)),
         ("gpt2", "add_cross_attention", json!(true)),
-        ("gemma3_text", "use_bidirectional_attention", json!(true)),
         ("gemma3_text", "layer_types", json!(["full_attention", "chunked_attention", "full_attention"])),
         ("smollm3", "no_rope_layers", json!([1, 0])),
         ("albert", "inner_group_num", json!(2)),

@@ -201,6 +201,7 @@ fn tokens(
 ) -> Result<TokenInputSpec> {
     let config = reading.config;
     let length = config.size(length)?;
+    config.settle(&["scale_embedding"]);
     Ok(TokenInputSpec {
         // Whisper's own code reads `scale_embedding` and then does not scale.
         scale: if !variant.frames && config.flag_or("scale_embedding", variant.scaled)? {

@@ -11,7 +11,7 @@ use crate::model::tower::Tower;
 use crate::model::{ConfigReader, TensorLayout};
 use crate::network::{
     AttentionSpec, Counting, InputSpec, LayerSpec, MlpSpec, NetworkSpec, NormKind, NormSpec, PatchInputSpec,
-    PositionSpec, ProjectionBias, StackSpec, TokenInputSpec, Wiring,
+    PositionSpec, ProjectionBias, Resampling, StackSpec, TokenInputSpec, Wiring,
 };
 
 pub(super) const TEXT: &[Name] = &[
@@ -197,6 +197,7 @@ fn patches(reading: &ConfigReader<'_>, patch: usize) -> Result<PatchInputSpec> {
         positions: true,
         registers: 0,
         norm: None,
-        resampling: None,
+        resampling: Some(Resampling::Bicubic),
+        any_size: false,
     })
 }

@@ -222,7 +222,7 @@ pub(super) fn opt(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     decoder.attention.projection_bias = ProjectionBias::all(bias);
     let before = config.flag_or("do_layer_norm_before", true)?;
     decoder.wiring = if before { Wiring::Pre } else { Wiring::Post };
-    decoder.has_final_norm = before && !config.flag_or("_remove_final_layer_norm", false)?;
+    decoder.has_final_norm = !config.flag_or("_remove_final_layer_norm", false)? && before;
     decoder.input.width = config.size_or("word_embed_proj_dim", decoder.width)?;
     decoder.input.project = (decoder.input.width != decoder.width).then_some(ProjectSpec { bias: false });
     let scale = decoder.attention.scale;
@@ -324,6 +324,8 @@ pub(super) fn falcon(reading: &ConfigReader<'_>) -> Result<NetworkSpec> {
     reading.refuse("alibi")?;
     let mut decoder = Decoder::read(reading, "layer_norm_epsilon")?;
     let grouped = config.flag_or("new_decoder_architecture", false)?;
+    // Each counts in one of the architectures alone.
+    config.settle(&["num_kv_heads", "parallel_attn"]);
     let heads = decoder.attention.heads;
     let kv_heads = match (grouped, config.flag_or("multi_query", true)?) {
         (true, _) => config.size_or("num_kv_heads", heads)?,

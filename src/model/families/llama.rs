@@ -306,7 +306,6 @@ pub(super) const LAYER_NORM: LlamaVariant = LlamaVariant {
 /// The network of a configuration.
 pub(super) fn decoder(reading: &ConfigReader<'_>, variant: &LlamaVariant) -> Result<NetworkSpec> {
     let config = reading.config;
-    reading.refuse("use_bidirectional_attention")?;
     let width = reading.width()?;
     let heads = reading.heads()?;
     let kv_heads = reading.kv_heads(heads)?;
@@ -390,6 +389,8 @@ pub(super) fn decoder(reading: &ConfigReader<'_>, variant: &LlamaVariant) -> Res
 /// The activation; Gemmas mean the approximation even where they say `gelu`.
 fn gate_activation(reading: &ConfigReader<'_>, variant: &LlamaVariant) -> Result<Activation> {
     let config = reading.config;
+    // It is not what counts where another key does, or none.
+    config.settle(&["hidden_act"]);
     if !variant.gemma {
         return activation(config, variant.activation.0, variant.activation.1);
     }
@@ -402,7 +403,7 @@ fn gate_activation(reading: &ConfigReader<'_>, variant: &LlamaVariant) -> Result
 
 /// A number that `null` turns off, or `default` where the key is absent.
 fn unless_null(reading: &ConfigReader<'_>, key: &str, default: Option<f64>) -> Result<Option<f64>> {
-    match reading.config.value().get(key) {
+    match reading.config.get_or_null(key) {
         None => Ok(default),
         Some(_) => reading.config.number_opt(key),
     }
@@ -422,17 +423,23 @@ impl LayerPatterns {
         let config = reading.config;
         let placed = if variant.unplaced_layers { placed_layers(reading, count)? } else { vec![true; count] };
         let window = match variant.windows {
-            Windows::Every(default) if config.value().get("sliding_window").is_none() => default,
+            Windows::Every(default) if config.get_or_null("sliding_window").is_none() => default,
             Windows::Never => None,
             Windows::AllBut(_) => Some(config.size_or("sliding_window", 4096)?),
-            Windows::Flagged | Windows::EveryFlagged(_) if !config.flag_or("use_sliding_window", false)? => None,
-            Windows::EveryFlagged(default) if config.value().get("sliding_window").is_none() => Some(default),
+            Windows::Flagged | Windows::EveryFlagged(_) if !config.flag_or("use_sliding_window", false)? => {
+                config.settle(&["sliding_window", "max_window_layers"]);
+                None
+            }
+            Windows::EveryFlagged(default) if config.get_or_null("sliding_window").is_none() => Some(default),
             _ => config.size_opt("sliding_window")?,
         };
         let slides: Vec<bool> = match (variant.windows, reading.sliding_layers(count)?) {
             (Windows::Every(_) | Windows::EveryFlagged(_), _) => vec![true; count],
             (Windows::Never, _) => vec![false; count],
-            (_, Some(named)) => named,
+            (_, Some(named)) => {
+                config.settle(&["max_window_layers", "sliding_window_pattern", "_sliding_window_pattern"]);
+                named
+            }
             (Windows::Flagged, None) if variant.unplaced_layers => placed.iter().map(|placed| !placed).collect(),
             (Windows::Flagged, None) => {
                 let first = config.size_or("max_window_layers", 28)?;
@@ -455,7 +462,9 @@ impl LayerPatterns {
 /// Layers with rotary positions: `no_rope_layers` (1 with, 0 without), else all but every n-th.
 fn placed_layers(reading: &ConfigReader<'_>, count: usize) -> Result<Vec<bool>> {
     let config = reading.config;
-    let Some(list) = config.get("no_rope_layers") else {
+    let list = config.get("no_rope_layers");
+    config.settle(&["no_rope_layer_interval"]);
+    let Some(list) = list else {
         let nth = reading.period("no_rope_layer_interval", 4)?;
         return Ok((0..count).map(|i| (i + 1) % nth != 0).collect());
     };

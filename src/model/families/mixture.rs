@@ -36,6 +36,7 @@ impl Mixture {
     /// Reads what the configuration says of `layers` layers.
     pub(super) fn read(self, reading: &ConfigReader<'_>, layers: usize) -> Result<ReadMixture> {
         let config = reading.config;
+        reading.config.settle(&["num_experts"]);
         let count = reading.experts_at(&["num_local_experts", "num_experts"], layers)?;
         let chosen = config.size_or("num_experts_per_tok", self.chosen)?;
         if !(1..=count).contains(&chosen) {

@@ -54,6 +54,7 @@ mod llama;
 mod mixture;
 mod modernbert;
 mod multimodal;
+mod nearest;
 mod rms_norm_decoders;
 mod speech_encoders;
 mod t5;
@@ -65,7 +66,6 @@ mod wav2vec;
 use serde_json::Value;
 
 use super::Family;
-use super::family::edit_distance;
 use crate::checkpoint::Config;
 use crate::error::{Error, Result};
 
@@ -83,7 +83,7 @@ pub fn all() -> impl Iterator<Item = &'static Family> {
 }
 
 impl Family {
-    /// The family of a configuration; an unknown one is answered with the nearest names.
+    /// The family of a configuration; an unknown one is answered with its nearest kin.
     pub fn of(config: &Config) -> Result<&'static Self> {
         refuse_other_layers(config)?;
         let Some(model_type) = config.text_opt("model_type")? else {
@@ -96,13 +96,9 @@ impl Family {
         };
         all().find(|f| f.model_type == model_type).ok_or_else(|| {
             let shown: String = model_type.chars().take(60).collect();
-            let mut near: Vec<_> = all().map(|f| f.model_type).collect();
-            let variant = |name: &str| name.starts_with(&shown) || shown.starts_with(name);
-            near.sort_by_key(|name| (!variant(name), edit_distance(name, &shown), *name));
-            near.truncate(3);
             Error::new(format!("model_type '{shown}' is not supported"))
                 .at(config.path())
-                .hint(format!("the nearest supported families are {}", near.join(", ")))
+                .hint(nearest::advice(config, model_type))
         })
     }
 }
@@ -110,9 +106,12 @@ impl Family {
 /// Refuses models some of whose layers have no attention, and names these.
 fn refuse_other_layers(config: &Config) -> Result<()> {
     const MOST_NAMED: usize = 8;
-    let text = config.section("text_config");
+    const KINDS: [&str; 4] = ["layer_types", "layers_block_type", "block_types", "_block_types"];
+    // Apart, so that the section does not count as read.
+    let text = config.section("text_config").and_then(|text| text.value().as_object().cloned());
+    let text = text.map(|keys| Config::new(config.path(), keys));
     for config in std::iter::once(config).chain(&text) {
-        for key in ["layer_types", "layers_block_type", "block_types", "_block_types"] {
+        for key in KINDS {
             let Some(kinds) = config.get(key).and_then(Value::as_array) else { continue };
             let kinds = kinds.iter().map(|kind| kind.as_str().unwrap_or_default());
             // What is linear in the length of a sequence has no weights of one position by another.

@@ -100,6 +100,7 @@ pub(super) fn encoder_decoder(reading: &ConfigReader<'_>) -> Result<NetworkSpec>
         None => !(reading.has)("decoder.final_layer_norm.weight"),
     };
     if is_encoder {
+        config.settle(&["num_decoder_layers", "scale_decoder_outputs"]);
         return Ok(NetworkSpec::encoder(encoder, None));
     }
     let decoder_count = match config.get("num_decoder_layers") {
@@ -125,6 +126,8 @@ pub(super) fn encoder_decoder(reading: &ConfigReader<'_>) -> Result<NetworkSpec>
 fn feed_forward(reading: &ConfigReader<'_>) -> Result<MlpSpec> {
     let config = reading.config;
     let kind = config.text_opt("feed_forward_proj")?.unwrap_or("relu");
+    // What the class makes of it, written beside it.
+    config.settle(&["dense_act_fn", "is_gated_act"]);
     let (gated, name) = match kind.strip_prefix("gated-") {
         // Version 1.1 means the approximation.
         Some("gelu") => (true, "gelu_new"),

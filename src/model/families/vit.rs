@@ -112,10 +112,12 @@ pub(super) fn encoder(reading: &ConfigReader<'_>, variant: &VitVariant) -> Resul
         registers: if variant.registers { config.size_or("num_register_tokens", 4)? } else { 0 },
         norm: None,
         resampling: match (variant.dino, variant.registers) {
-            (false, _) => None,
-            (true, false) => Some(Resampling::Bicubic),
-            (true, true) => Some(Resampling::BicubicAntialiased),
+            // Its biases by offsets are of one grid.
+            (false, _) if variant.beit => None,
+            (_, false) => Some(Resampling::Bicubic),
+            (_, true) => Some(Resampling::BicubicAntialiased),
         },
+        any_size: variant.dino,
     };
     let qkv = variant.beit || config.flag_or("qkv_bias", true)?;
     let attention = AttentionSpec {

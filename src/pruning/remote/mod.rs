@@ -78,7 +78,8 @@ pub(super) fn has_mlx(model: &Model) -> bool {
     // Norms with weights for each head have stock classes of their own.
     let plain = |norm: QueryKeyNorm| norm.scope == QueryKeyNormScope::Shared;
     let sites = model.spec().sites();
-    model.family().mlx.is_some() && sites.iter().all(|(_, a)| a.query_key_norm.is_none_or(plain))
+    // It lets no decoder attend both ways.
+    model.family().mlx.is_some() && sites.iter().all(|(_, a)| a.causal && a.query_key_norm.is_none_or(plain))
 }
 
 fn mlx_module(model: &Model) -> Option<(String, String)> {

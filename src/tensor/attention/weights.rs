@@ -94,8 +94,8 @@ impl<T: Real> Scorer<'_, T> {
     /// Keys that any of `queries` of sequence `n` may see; padding in front of all and behind all is none of them.
     pub(super) fn span(&self, n: usize, queries: &Range<usize>) -> Range<usize> {
         let extent = self.rules.visibility.offered(n);
-        let first = self.rules.visibility.span(queries.start).0.max(extent.start);
-        let end = self.rules.visibility.span(queries.end.saturating_sub(1)).1.min(extent.end);
+        let first = self.rules.visibility.span(n, queries.start).0.max(extent.start);
+        let end = self.rules.visibility.span(n, queries.end.saturating_sub(1)).1.min(extent.end);
         first.min(end)..end
     }
 
@@ -145,7 +145,7 @@ impl<T: Real> Scorer<'_, T> {
         let arch = Arch::new();
         for (t, row) in queries.clone().zip(to.chunks_mut(step)) {
             let row = &mut row[..span.len()];
-            let (first, end) = self.rules.visibility.span(t);
+            let (first, end) = self.rules.visibility.span(n, t);
             let (first, end) = (first.clamp(span.start, span.end), end.clamp(span.start, span.end));
             let seen = first.min(end) - span.start..end - span.start;
             row[..seen.start].fill(T::zero());

@@ -183,6 +183,11 @@ VARIANTS = {
         LLAMA, attention_bias=True, mlp_bias=True), {}),
     "olmo2-grouped": ("Olmo2Config", "Olmo2ForCausalLM", dict(
         {k: v for k, v in LLAMA.items() if k != "head_dim"}, attention_bias=True), {}),
+    "qwen3-both-ways": ("Qwen3Config", "Qwen3ForCausalLM", dict(LLAMA, is_causal=False), {}),
+    "mistral-both-ways": ("MistralConfig", "MistralForCausalLM", dict(LLAMA, sliding_window=2, is_causal=False), {}),
+    "gemma3-both-ways": ("Gemma3TextConfig", "Gemma3TextModel", dict(
+        LLAMA, num_hidden_layers=3, sliding_window=5, query_pre_attn_scalar=12, use_bidirectional_attention=True,
+        layer_types=["sliding_attention", "sliding_attention", "full_attention"]), {}),
 }
 
 
