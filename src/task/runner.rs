@@ -38,7 +38,7 @@ impl Runner {
             wake_at_end();
         });
         let failed = spawned.err().map(|e| Error::new(format!("cannot start a thread: {e}")));
-        Task { name, ticket, receive, failed }
+        Task { name, ticket, receive, failed, is_over: false }
     }
 }
 
@@ -72,6 +72,8 @@ pub struct Task<T> {
     ticket: Ticket,
     receive: Receiver<Result<T>>,
     failed: Option<Error>,
+    /// Its end was handed out; its thread may not be gone yet.
+    is_over: bool,
 }
 
 impl<T> Task<T> {
@@ -92,14 +94,17 @@ impl<T> Task<T> {
 
     /// Looks without waiting. After `Ended` was handed out, further polls end as cancelled.
     pub fn poll(&mut self) -> TaskState<T> {
-        if let Some(error) = self.failed.take() {
-            return TaskState::Ended(Err(error));
-        }
-        match self.receive.try_recv() {
-            Ok(result) => TaskState::Ended(result),
-            Err(TryRecvError::Empty) => TaskState::Running(self.ticket.progress()),
-            Err(TryRecvError::Disconnected) => TaskState::Ended(Err(Error::cancelled())),
-        }
+        let end = match self.failed.take() {
+            Some(error) => Err(error),
+            None if self.is_over => Err(Error::cancelled()),
+            None => match self.receive.try_recv() {
+                Ok(result) => result,
+                Err(TryRecvError::Empty) => return TaskState::Running(self.ticket.progress()),
+                Err(TryRecvError::Disconnected) => Err(Error::cancelled()),
+            },
+        };
+        self.is_over = true;
+        TaskState::Ended(end)
     }
 }
 
@@ -130,5 +135,108 @@ mod tests {
         });
         task.cancel();
         assert!(wait(task).is_err_and(|e| e.is_cancelled()));
+    }
+    /// What a task of the test below is to do, and how it may end.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Kind {
+        Answers,
+        Advances,
+        Fails,
+        WaitsForCancel,
+    }
+
+    fn work(kind: Kind, number: u64, ticket: &Ticket) -> Result<u64> {
+        match kind {
+            Kind::Answers => {}
+            Kind::Advances => {
+                ticket.stage("count", Some(20), "units");
+                (0..20).try_for_each(|_| ticket.advance(1))?;
+            }
+            Kind::Fails => return Err(Error::new(format!("fault {number}"))),
+            Kind::WaitsForCancel => loop {
+                ticket.advance(1)?;
+                std::thread::yield_now();
+            },
+        }
+        Ok(number)
+    }
+
+    /// An owner that looks at its tasks only when it is woken, as a window does, and waits for each of its wakes.
+    struct Owner {
+        runner: Runner,
+        woken: Receiver<()>,
+        random: rand::rngs::StdRng,
+        tasks: Vec<(u64, Kind, Task<u64>)>,
+        ended: u64,
+    }
+
+    impl Owner {
+        fn new(seed: u64) -> Self {
+            let (wake, woken) = channel();
+            let runner = Runner::new(move || {
+                // The owner may be gone.
+                let _ = wake.send(());
+            });
+            Self { runner, woken, random: rand::SeedableRng::seed_from_u64(seed), tasks: Vec::new(), ended: 0 }
+        }
+
+        fn start(&mut self, number: u64) {
+            let kinds = [Kind::Answers, Kind::Advances, Kind::Fails, Kind::WaitsForCancel];
+            let kind = kinds[rand::Rng::gen_range(&mut self.random, 0..4)];
+            let task = self.runner.spawn(format!("t{number}"), move |ticket| work(kind, number, ticket));
+            if kind == Kind::WaitsForCancel || rand::Rng::gen_bool(&mut self.random, 0.2) {
+                task.cancel();
+            }
+            self.tasks.push((number, kind, task));
+        }
+
+        /// Waits for a wake and looks at every task once.
+        fn look(&mut self) {
+            self.woken.recv_timeout(Duration::from_secs(60)).expect("a task ended without a wake, or never");
+            self.tasks.retain_mut(|(number, kind, task)| {
+                let TaskState::Ended(result) = task.poll() else { return true };
+                let cancelled = task.is_cancelling();
+                match (*kind, &result) {
+                    // A wish to stop may come when the work is done.
+                    (Kind::Answers | Kind::Advances, Ok(got)) => assert_eq!(got, number),
+                    (Kind::Advances | Kind::WaitsForCancel, Err(error)) => assert!(error.is_cancelled() && cancelled),
+                    (Kind::Fails, Err(error)) => assert_eq!(error.to_string(), format!("fault {number}")),
+                    other => panic!("{other:?}"),
+                }
+                // Nothing more comes of what ended.
+                assert!(matches!(task.poll(), TaskState::Ended(Err(error)) if error.is_cancelled()));
+                self.ended += 1;
+                false
+            });
+        }
+    }
+
+    /// The tasks of one owner out of several that run at once.
+    fn owned(seed: u64, count: u64) -> u64 {
+        let mut owner = Owner::new(seed);
+        for number in 0..count {
+            owner.start(number);
+            // An owner may forget a task, which then ends without it.
+            if rand::Rng::gen_bool(&mut owner.random, 0.05) {
+                owner.tasks.pop();
+                owner.ended += 1;
+            }
+            while owner.tasks.len() > 8 {
+                owner.look();
+            }
+        }
+        while !owner.tasks.is_empty() {
+            owner.look();
+        }
+        owner.ended
+    }
+
+    #[test]
+    fn thousands_of_tasks_from_several_threads_end_once_each_and_wake_their_owner() {
+        let all: Vec<u64> = std::thread::scope(|scope| {
+            let owners: Vec<_> = (0..4).map(|seed| scope.spawn(move || owned(seed, 800))).collect();
+            owners.into_iter().map(|owner| owner.join().unwrap()).collect()
+        });
+        assert_eq!(all, [800; 4]);
     }
 }

@@ -1,16 +1,14 @@
 //! Settings and workspace, written by themselves a moment after they change.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use eframe::egui;
 
 use super::opening::other_window;
 use crate::gui::app::App;
-use crate::gui::autosave::{Fingerprint, OnDisk, Work};
+use crate::gui::autosave::{Fingerprint, Snapshot, Work};
 use crate::gui::jobs::{JobKind, JobOutcome};
-use crate::workspace::Workspace;
 
 /// How long changes are gathered before they are written.
 const PAUSE: Duration = Duration::from_millis(1500);
@@ -61,8 +59,8 @@ impl App {
     /// Writes on a worker what is not written yet.
     pub(super) fn flush(&mut self) {
         self.autosave.changed_at = None;
-        if let Some(write) = self.what_to_save() {
-            self.state.jobs.start(JobKind::Autosave, "Autosave", move |_| Ok(JobOutcome::Autosaved(write()?)));
+        if let Some(snapshot) = self.what_to_save() {
+            self.state.jobs.start(JobKind::Autosave, "Autosave", move |_| Ok(JobOutcome::Autosaved(snapshot.write()?)));
         }
     }
 
@@ -75,44 +73,16 @@ impl App {
 
     /// Writes what is still unwritten before the window goes.
     pub(in super::super) fn save_now(&mut self) {
-        if let Some(write) = self.what_to_save()
-            && let Err(error) = write()
+        if let Some(snapshot) = self.what_to_save()
+            && let Err(error) = snapshot.write()
         {
             self.state.messages.fail("Save the workspace", &error);
         }
     }
 
-    /// What writes everything that is not written yet; it may run on a worker.
-    pub(super) fn what_to_save(&mut self) -> Option<impl FnOnce() -> crate::Result<Option<PathBuf>> + Send + use<>> {
+    /// Everything that is not written yet.
+    pub(super) fn what_to_save(&mut self) -> Option<Snapshot> {
         let (settings, workspace) = (self.state.settings.clone(), self.workspace());
-        let last = self.autosave.written.as_ref();
-        if last.is_some_and(|(s, w)| *s == settings && is_same(w, &workspace)) {
-            return None;
-        }
-        self.autosave.written = Some((settings.clone(), workspace.clone()));
-        let store = self.state.store.clone();
-        self.autosave.taken += 1;
-        let (number, disk) = (self.autosave.taken, Arc::clone(&self.autosave.disk));
-        Some(move || {
-            let mut disk = disk.lock().unwrap_or_else(PoisonError::into_inner);
-            if disk.number > number {
-                return Ok(None);
-            }
-            let analysis = (workspace.model.clone(), workspace.analysis.clone());
-            let is_there = disk.analysis.as_ref().is_some_and(|(model, held)| {
-                *model == analysis.0 && held.as_ref().map(Arc::as_ptr) == analysis.1.as_ref().map(Arc::as_ptr)
-            });
-            store.save_settings(&settings)?;
-            let other = store.save_workspace(&workspace, !is_there)?;
-            *disk = OnDisk { number, analysis: Some(analysis) };
-            Ok(other)
-        })
+        self.autosave.snapshot(&self.state.store, settings, workspace)
     }
-}
-
-/// Equality that does not read through analyses and curves: they are never changed in place.
-fn is_same(a: &Workspace, b: &Workspace) -> bool {
-    let address = |w: &Workspace| (w.analysis.as_ref().map(Arc::as_ptr), w.curves.as_ref().map(Arc::as_ptr));
-    let without = |w: &Workspace| Workspace { analysis: None, moments: None, curves: None, ..w.clone() };
-    address(a) == address(b) && without(a) == without(b)
 }
