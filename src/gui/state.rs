@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::findings::Findings;
+use super::findings::{Findings, Results, is_of_same};
 use super::jobs::{AttentionKey, Jobs, NextStep, RegroupKey};
 use super::messages::Messages;
 use super::purpose::PathPurpose;
-use super::repairing::{FoundMoments, MadeRepair, Repairing};
+use super::repairing::{MadeRepair, Repairing};
 use super::selection::Selection;
 use super::wording::in_controls;
-use crate::analysis::{Analysis, FeatureAnalysis, Grouping, SiteAnalysis};
+use crate::analysis::{FeatureAnalysis, Grouping, SiteAnalysis};
 use crate::chart::SideBySide;
 use crate::corpus::{Input, InputPreview, InputUnit};
 use crate::engines::Quantization;
@@ -45,16 +45,6 @@ pub enum Overlay {
     Quit,
     /// Whether to stop the work on the model that is open, for this.
     Stop(NextStep),
-}
-
-/// What a run found out.
-#[derive(Clone)]
-pub struct Results {
-    pub analysis: Arc<Analysis>,
-    /// Second moments, where the run gathered them.
-    pub moments: Option<FoundMoments>,
-    /// Counts results, so that what is computed from them knows when it is out of date.
-    pub revision: u64,
 }
 
 /// How a pruned checkpoint is written, and what came of it.
@@ -244,6 +234,34 @@ impl State {
             overlay: None,
             plan_revision: 0,
         }
+    }
+
+    /// The results that are shown, with what was made of them; `None` before a first run.
+    pub(super) fn findings(&self) -> Option<Findings> {
+        let results = self.results.clone()?;
+        Some(Findings {
+            results: Some(results),
+            repairs: self.repairing.made().to_vec(),
+            measured: self.measured.clone(),
+            curves: self.curves.clone(),
+        })
+    }
+
+    /// Shows others in place of those that are shown. What was measured since of weights as they are holds whichever run
+    /// chose the heads, and stays.
+    pub(super) fn exchange(&mut self, others: &mut Findings) {
+        std::mem::swap(&mut others.results, &mut self.results);
+        std::mem::swap(&mut others.measured, &mut self.measured);
+        std::mem::swap(&mut others.curves, &mut self.curves);
+        self.repairing.exchange(&mut others.repairs);
+        for since in others.measured.iter().filter(|m| m.repair.is_none()) {
+            if !self.measured.iter().any(|known| is_of_same(known, since)) {
+                self.measured.push(since.clone());
+            }
+        }
+        self.measured_revision += 1;
+        (self.regrouped, self.what_if) = (None, None);
+        self.compare_settings();
     }
 
     /// Whether `head` stays in the plan being edited, as it can be carried out.

@@ -6,7 +6,7 @@ use candle_core::Device;
 
 use super::phases::PHASES;
 use super::spec::{Fault, Field, kind_fault, path_fault};
-use super::{Opened, RunEstimate, Spec};
+use super::{Opened, Spec};
 use crate::corpus::{Corpus, Input, Intake, Purpose};
 use crate::error::{Error, Result};
 use crate::model::{MemoryPlan, Model, Needs};
@@ -26,12 +26,6 @@ pub struct Checked {
 impl Checked {
     pub(super) fn new(spec: Spec, opened: Opened, intake: Intake) -> Self {
         Self { spec, opened, intake, foretold: None }
-    }
-
-    /// The same, whose run tells how far it is by what was found to take how long.
-    #[must_use]
-    pub fn estimated(self, estimate: &RunEstimate) -> Self {
-        Self { foretold: Some(estimate.phases), ..self }
     }
 
     /// What was asked for.

@@ -39,6 +39,13 @@ fn foretold(stages: &[StageTime], batches: u64, loads: bool) -> [f64; PHASES] {
 }
 
 impl Checked {
+    /// The same, whose run tells how far it is by what was found to take how long.
+    #[must_use]
+    pub fn estimated(mut self, estimate: &RunEstimate) -> Self {
+        self.foretold = Some(estimate.phases);
+        self
+    }
+
     /// Runs a few batches and foretells the others from their stages.
     ///
     /// # Errors

@@ -45,7 +45,7 @@ impl App {
         let mut draft = std::mem::replace(&mut self.state.draft, History::new(Draft::default()));
         let mut is_run = false;
         let name = step(&mut draft, &mut |held| {
-            held.exchange(&mut self.state);
+            self.state.exchange(held);
             is_run = true;
         });
         self.state.draft = draft;

@@ -9,11 +9,11 @@ use crate::chart::Unit;
 use crate::evaluation::curve::Curves;
 use crate::evaluation::{Measured, Quality};
 use crate::gui::app::{App, Waiting};
-use crate::gui::findings::{Findings, is_of_same};
+use crate::gui::findings::{Results, is_of_same};
 use crate::gui::jobs::{Ended, JobKind, JobOutcome, MOST_PATTERNS};
 use crate::gui::messages::sentence;
 use crate::gui::repairing::FoundMoments;
-use crate::gui::state::{Overlay, Results};
+use crate::gui::state::Overlay;
 use crate::gui::wording::{compared_with, in_controls};
 use crate::repair::RepairMode;
 use crate::run::{Analyzed, CurveSpec, MeasuredRepair, PruneSpec, attention, refusal};
@@ -368,7 +368,7 @@ impl App {
     /// Shows another result; proposals are made anew from it. The earlier one comes back by undo, under `name`.
     pub(super) fn adopt_analysis(&mut self, name: &str, analysis: Arc<Analysis>, moments: Option<FoundMoments>) {
         let revision = self.next_revision();
-        let earlier = Findings::shown(&self.state);
+        let earlier = self.state.findings();
         let before = self.state.draft.now().clone();
         self.state.results = Some(Results { analysis, moments, revision });
         self.state.repairing.begin_run();

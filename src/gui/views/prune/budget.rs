@@ -69,9 +69,8 @@ fn methods_ui(ui: &mut Ui, cx: Cx<'_>, found: &BudgetRecord) {
     let fewest = |step: &&&BudgetStep| step.within && Some(step.heads) == best;
     // Of equals the first: a later one has to be smaller.
     let taken = steps.iter().find(fewest).map(|step| step.method.as_str());
-    number_table(ui, "methods tried", 4, 12.0, |ui| {
-        let change = format!("{} change", found.measure);
-        headers(ui, theme, ["method", "heads kept", change.as_str(), "95 % interval"]);
+    number_table(ui, "methods tried", 3, 12.0, |ui| {
+        headers(ui, theme, ["method", "heads kept", "change, 95 % interval"]);
         for step in &steps {
             let is_taken = taken == Some(step.method.as_str());
             let color = match (is_taken, step.within) {
@@ -79,20 +78,31 @@ fn methods_ui(ui: &mut Ui, cx: Cx<'_>, found: &BudgetRecord) {
                 (false, true) => theme.muted,
                 (false, false) => theme.warning,
             };
-            let text =
-                |text: String| if is_taken { RichText::new(text).strong() } else { RichText::new(text) }.color(color);
+            let text = |text: String| {
+                let text = RichText::new(text).color(color);
+                if is_taken { text.strong() } else { text }
+            };
             let swapped = if step.swap { " and swaps" } else { "" };
-            ui.label(text(format!("{}{swapped}", step.method)));
-            ui.label(text(step.heads.to_string()));
-            let over = if step.within { "" } else { ", over" };
-            let spent = step.spent.map(|spent| found.budget.change(spent, found.falls));
-            ui.label(text(format!("{}{over}", spent.unwrap_or_else(|| "not finite".to_owned()))));
-            let ends = step.low.zip(step.high).map(|ends| found.budget.ends(ends, found.falls));
-            ui.label(text(ends.map_or_else(|| "–".to_owned(), |(low, high)| format!("{low} to {high}"))));
+            ui.vertical(|ui| ui.label(text(format!("{}{swapped}", step.method))));
+            ui.vertical(|ui| ui.label(text(step.heads.to_string())));
+            ui.vertical(|ui| {
+                let over = if step.within { "" } else { ", over" };
+                let spent = step.spent.map(|spent| found.budget.change(spent, found.falls));
+                ui.label(text(format!("{}{over}", spent.unwrap_or_else(|| "not finite".to_owned()))));
+                if let Some(ends) = step.low.zip(step.high) {
+                    let (low, high) = found.budget.ends(ends, found.falls);
+                    note(ui, theme, format!("{low} to {high}"));
+                }
+            });
             ui.end_row();
         }
     });
-    note(ui, theme, "Each method by its smallest plan within the budget; over it, by the largest that it tried");
+    let of = format!("Change of {}. ", found.measure);
+    note(
+        ui,
+        theme,
+        format!("{of}Each method by its smallest plan within the budget; over it, by the largest that it tried"),
+    );
 }
 
 /// By which of the measures that the input gives quality is told.
