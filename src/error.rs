@@ -1,6 +1,6 @@
 //! One error type for the whole library: what failed first, the file last, then what to do.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::ErrorKind as ErrorKindOfSystem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +12,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What to do where a disk is full.
 pub(crate) const MAKE_ROOM: &str = "free room there, or choose another place";
+
+/// Characters of what failed that are shown at most; a line of a terminal holds about a hundred.
+const LONGEST: usize = 400;
 
 /// What kind of end an [`Error`] stands for; the command line turns it into the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,14 +114,17 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Messages of other libraries may span lines; ours never do.
-        let mut first = true;
-        for part in self.what.split_whitespace() {
-            if !first {
-                f.write_str(" ")?;
+        // Messages of other libraries may span lines; ours never do. A damaged file may have a name as long as itself, of
+        // characters that no terminal should be sent.
+        let words = self.what.split_whitespace().collect::<Vec<_>>().join(" ");
+        for character in words.chars().take(LONGEST) {
+            match character.is_control() || character == char::REPLACEMENT_CHARACTER {
+                true => write!(f, "{}", character.escape_unicode())?,
+                false => f.write_char(character)?,
             }
-            first = false;
-            f.write_str(part)?;
+        }
+        if words.chars().nth(LONGEST).is_some() {
+            f.write_str(" …")?;
         }
         if let Some(path) = &self.path {
             write!(f, ": {}", path.display())?;
@@ -171,6 +177,14 @@ impl From<serde_json::Error> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_damaged_files_do_not_flood_a_terminal() {
+        let name = format!("a\u{1b}[2J\0{}", "x".repeat(100_000));
+        let said = Error::new(format!("tensor '{name}' has no data")).at("a.gguf").hint("fetch it again").to_string();
+        assert!(said.starts_with("tensor 'a\\u{1b}[2J\\u{0}xxx") && said.len() < 600, "{said}");
+        assert!(said.ends_with("x …: a.gguf; fetch it again"), "{said}");
+    }
 
     #[test]
     fn one_line_what_path_hint() {

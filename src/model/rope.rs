@@ -61,8 +61,8 @@ impl Rope {
             Some((key, default)) => config.size_or(key, default)?,
             None => (head_dim as f64 * share) as usize,
         };
-        if theta.is_nan()
-            || theta <= 0.0
+        // Engines keep the base in 32 bits.
+        if !(f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX)).contains(&theta)
             || !(0.0..=1.0).contains(&share)
             || dims < 2
             || dims % 2 == 1
