@@ -7,7 +7,7 @@ use crate::corpus::{DataColumns, Input};
 use crate::run::Spec;
 
 /// A bundled model and what it reads, as they lie under the folder of samples.
-struct Row {
+struct SampleRow {
     model: &'static str,
     input: &'static str,
     about: &'static str,
@@ -16,26 +16,26 @@ struct Row {
 }
 
 /// Every sample; the first is the one that a first start opens.
-const SAMPLES: [Row; 4] = [
-    Row {
+const SAMPLES: [SampleRow; 4] = [
+    SampleRow {
         model: "books/classifier",
         input: "books/unseen.tsv",
         about: "Classifier of sentences, 3 layers of 8 heads",
         held_out_every: Some(2),
     },
-    Row {
+    SampleRow {
         model: "rxnfp-bert-pretrained",
         input: "reactions.txt",
         about: "BERT of chemical reactions, 12 layers of 4 heads",
         held_out_every: None,
     },
-    Row {
+    SampleRow {
         model: "austen-plain",
         input: "austen.txt",
         about: "English decoder, 4 layers of 8 heads, trained plainly",
         held_out_every: None,
     },
-    Row {
+    SampleRow {
         model: "austen-grouped",
         input: "austen.txt",
         about: "Its twin, trained with the group constraint",
@@ -100,7 +100,7 @@ fn find() -> Vec<Sample> {
 }
 
 fn samples_in(folder: &Path) -> Vec<Sample> {
-    let of = |row: &Row| {
+    let of = |row: &SampleRow| {
         let model = folder.join(row.model);
         let input = Some(folder.join(row.input)).filter(|path| path.is_file()).map(|path| match path.extension() {
             // Rows with labels, where a table alone would be taken for pairs of texts.
@@ -122,7 +122,7 @@ mod tests {
     fn a_sample_needs_its_model() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(samples_in(folder.path()), []);
-        let Row { model: name, input: text, .. } = SAMPLES[2];
+        let SampleRow { model: name, input: text, .. } = SAMPLES[2];
         let model = folder.path().join(name);
         std::fs::create_dir(&model).unwrap();
         std::fs::write(model.join("config.json"), "{}").unwrap();
