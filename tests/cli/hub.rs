@@ -95,3 +95,32 @@ fn heads_that_tell_when_a_word_was_said_are_pinned() {
     let written = json(&std::fs::read_to_string(folder.path("smaller/generation_config.json")).unwrap());
     assert_eq!(written["alignment_heads"], serde_json::json!([[0, 0], [1, 0], [1, 1]]));
 }
+
+#[cfg(feature = "hub")]
+#[test]
+fn a_model_is_downloaded_and_opened_by_its_name() {
+    use crate::hub_server::{Manner, Server};
+
+    let server = Server::of_bert();
+    let folder = Folder::new();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pillars"));
+        command.args(arguments).current_dir(folder.path(".")).env("HF_HUB_CACHE", folder.path("hub"));
+        command.env("HF_ENDPOINT", &server.address).env_remove("HF_TOKEN").output().unwrap()
+    };
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    // Who may not have it is told so in a line, and nothing opens.
+    server.treat("model.safetensors", Manner { status: Some(401), ..Manner::default() });
+    let refused = run(&["download", "owner/model"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).lines().last().is_some_and(|line| line.contains("HF_TOKEN")), "{}", said(&refused));
+    assert_eq!(run(&["inspect", "owner/model"]).status.code(), Some(1));
+    // A connection that breaks in the middle is taken up again.
+    server.treat("model.safetensors", Manner { breaks: vec![5000], ..Manner::default() });
+    let done = run(&["download", "owner/model"]);
+    assert!(done.status.success(), "{}", said(&done));
+    assert!(server.asked_for("model.safetensors").iter().any(|seen| seen.range.as_deref() == Some("bytes=5000-")));
+    assert!(run(&["inspect", "owner/model"]).status.success());
+    let listed = run(&["models"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("owner/model"));
+}

@@ -11,6 +11,9 @@ mod export_kill;
 mod formats;
 mod guide;
 mod hub;
+#[cfg(feature = "hub")]
+#[path = "../common/hub_server.rs"]
+mod hub_server;
 mod plan;
 mod readme;
 mod reference;

@@ -28,6 +28,9 @@ mod heads;
 mod hub;
 #[cfg(feature = "hub")]
 mod hub_download;
+#[cfg(feature = "hub")]
+#[path = "../common/hub_server.rs"]
+mod hub_server;
 mod lm_eval;
 mod masked_fit;
 mod names;

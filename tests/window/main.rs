@@ -9,6 +9,11 @@ mod flows;
 mod gallery;
 #[path = "../common/hub.rs"]
 mod hub;
+#[cfg(feature = "hub")]
+mod hub_download;
+#[cfg(feature = "hub")]
+#[path = "../common/hub_server.rs"]
+mod hub_server;
 mod in_use;
 mod keyboard;
 #[path = "../common/large.rs"]
