@@ -1,5 +1,7 @@
 //! Features, groups and votes of every layer.
 
+use std::time::Instant;
+
 use super::Checked;
 use crate::analysis::{
     Analysis, Analyzer, KindProbe, ModelInfo, Moments, RepeatedTokens, SAMPLE, Timings, TokenMarks, analyze_timed,
@@ -19,7 +21,7 @@ pub struct Analyzed {
     pub analysis: Analysis,
     /// Second moments of head outputs, where they were asked for.
     pub moments: Option<Moments>,
-    /// Of the passes, without the scores beside votes.
+    /// Of the passes, without the scores beside votes; those that only second moments need are counted to them.
     pub timings: Timings,
 }
 
@@ -62,12 +64,14 @@ impl Checked {
         let fitted = corpus.fitted_on();
         let apart = settings.moments && fitted.settings().purpose != corpus.settings().purpose;
         settings.moments &= !apart;
-        let (mut analysis, mut moments, timings) =
+        let (mut analysis, mut moments, mut timings) =
             analyze_timed(&network, info.clone(), batches, total, &settings, kinds, ticket)?;
         if apart {
+            let began = Instant::now();
             let batches = fitted.batches(network.device());
             moments = Some(sum_moments(&network, info, batches, total, &settings.input, ticket)?);
             analysis.settings.moments = true;
+            timings.moments += began.elapsed();
         }
         if let Some((_, Some(repeated))) = &marks {
             measure_repeats(&network, repeated, &mut analysis, ticket)?;
@@ -86,6 +90,7 @@ impl Checked {
             let scored = corpus.with(|s| s.purpose = Purpose::Score);
             gate_importance(&network, scored.batches(network.device()), spec.seed, ticket)?.record(&mut analysis)?;
         }
+        let began = Instant::now();
         if let Some(moments) = &mut moments {
             analysis.notes.extend(moments.doubts());
             analysis.set_baseline(baseline::REPLACEABILITY, replaceability(moments)?)?;
@@ -96,6 +101,7 @@ impl Checked {
                 let (batches, total) = (scored.batches(network.device()), scored.total().map(|t| t.value()));
                 moments.set_sensitivity(output_sensitivity(&network, batches, total, spec.seed, ticket)?)?;
             }
+            timings.moments += began.elapsed();
         }
         analysis.conclude();
         let reading = corpus.reading(ticket)?;
