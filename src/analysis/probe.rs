@@ -36,6 +36,7 @@ pub struct GramProbe {
     confidences: BTreeMap<Site, ProbeSums>,
     entropies: BTreeMap<Site, ProbeSums>,
     time: Duration,
+    moments_time: Duration,
 }
 
 /// Sums over query positions of a number per head.
@@ -108,6 +109,11 @@ impl GramProbe {
     /// Time spent on what passed, without the forward pass itself.
     pub fn time(&self) -> Duration {
         self.time
+    }
+
+    /// The part of [`GramProbe::time`] that second moments took, where they were asked for.
+    pub fn moments_time(&self) -> Duration {
+        self.moments_time
     }
 
     /// Linear CKA between the heads of `site` over all batches, where it was asked for.
@@ -214,7 +220,9 @@ impl Probe for GramProbe {
 impl GramProbe {
     fn take_in(&mut self, maps: &SiteMaps<'_>) -> Result<()> {
         let needs_moment = self.with_cka || self.with_moments || self.features.contains(&FeatureMap::Residual);
+        let began = Instant::now();
         let moment = if needs_moment { Some(Moment::of(maps.output, maps.queries)?) } else { None };
+        let forming = began.elapsed();
         // A place for the batch, whether or not maps are compared.
         let places = self.batches.len().max(maps.batch + 1);
         self.batches.resize_with(places, BatchGrams::new);
@@ -231,6 +239,7 @@ impl GramProbe {
                 }
             }
         }
+        let began = Instant::now();
         if self.with_moments {
             self.weight(maps)?;
         }
@@ -241,6 +250,9 @@ impl GramProbe {
                 Some(total) => total.add(&moment)?,
                 empty => *empty = Some(moment),
             }
+        }
+        if self.with_moments {
+            self.moments_time += forming + began.elapsed();
         }
         if self.with_confidence {
             self.add_confidence(maps)?;

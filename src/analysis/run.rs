@@ -17,8 +17,10 @@ use crate::task::Ticket;
 pub struct Timings {
     /// Time in the forward pass.
     pub forward: Duration,
-    /// Gram matrices, and what CKA, residual maps, moments and confidence need.
+    /// Gram matrices, and what CKA, residual maps and confidence need.
     pub gram: Duration,
+    /// Second moments of head outputs, where they were asked for, with the passes that only they need.
+    pub moments: Duration,
     /// Groups and votes of every batch, and those of the whole.
     pub grouping: Duration,
 }
@@ -31,7 +33,7 @@ impl Timings {
 
     /// The sum of all shares.
     pub fn total(&self) -> Duration {
-        self.forward + self.gram + self.grouping
+        self.forward + self.gram + self.moments + self.grouping
     }
 }
 
@@ -39,13 +41,11 @@ impl std::fmt::Display for Timings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let total = self.total().as_secs_f64();
         let share = |part: Duration| 100.0 * part.as_secs_f64() / total.max(f64::MIN_POSITIVE);
-        write!(
-            f,
-            "{:.1} % forward pass, {:.1} % Gram matrices, {:.1} % groups and votes of {total:.2} s",
-            share(self.forward),
-            share(self.gram),
-            share(self.grouping)
-        )
+        write!(f, "{:.1} % forward pass, {:.1} % Gram matrices, ", share(self.forward), share(self.gram))?;
+        if !self.moments.is_zero() {
+            write!(f, "{:.1} % second moments, ", share(self.moments))?;
+        }
+        write!(f, "{:.1} % groups and votes of {total:.2} s", share(self.grouping))
     }
 }
 
@@ -135,8 +135,13 @@ impl Analyzer {
 
     /// Where the time went so far, without what [`Analyzer::snapshot`] takes.
     pub fn timings(&self) -> Timings {
-        let gram = self.probe.time();
-        Timings { forward: self.network.saturating_sub(gram), gram, grouping: self.grouping }
+        let (watched, moments) = (self.probe.time(), self.probe.moments_time());
+        Timings {
+            forward: self.network.saturating_sub(watched),
+            gram: watched.saturating_sub(moments),
+            moments,
+            grouping: self.grouping,
+        }
     }
 
     /// How many batches were added so far.

@@ -9,10 +9,10 @@ use super::args::{CommonArgs, InputArgs, MemoryArgs};
 use super::console::Console;
 use super::numbers::whole;
 use super::open::{open, read_plan};
-use crate::analysis::{Document, Moments};
+use crate::analysis::{Analysis, Document, Moments};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
-use crate::repair::{Basis, RefitRequest, Repair, RepairMode, Ridge, plan_of, refit};
+use crate::repair::{Basis, RefitRequest, Repair, RepairMode, Ridge, plan_of, refit, scale};
 use crate::run::{Opened, PruneSpec, RepairSpec, Spec, refusal};
 use crate::task::Ticket;
 
@@ -40,6 +40,9 @@ pub(super) struct RepairArgs {
     /// then to be named
     #[arg(long, value_name = "A.moments.safetensors")]
     pub moments: Option<PathBuf>,
+    /// An analysis with residual maps instead of input: enough for scale
+    #[arg(long, value_name = "A.json", conflicts_with_all = ["moments", "original", "choose"])]
+    pub analysis: Option<PathBuf>,
     /// refit: least squares of every layer by itself. stream: layer after layer on what the pruned model hands it. scale:
     /// one factor for every head. auto: whichever of none, refit and stream does best on held-out batches
     #[arg(long, default_value = "auto", value_name = "MODE")]
@@ -47,7 +50,8 @@ pub(super) struct RepairArgs {
     /// How much the old weights count: auto tries a few values on held-out batches, layer by layer
     #[arg(long, default_value = "auto", value_name = "auto|R")]
     pub ridge: Ridge,
-    /// Choose the heads of every layer anew in the stream, as many as the plan keeps, and write that plan here
+    /// Choose the heads of every layer anew in the stream, as many as the plan keeps, and write that plan here. auto keeps those
+    /// of the plan where they do as well on held-out batches
     #[arg(long, value_name = "P2.json")]
     pub choose: Option<PathBuf>,
     /// Leave out every N-th batch: evaluate reads those alone under the same option and batch size
@@ -83,8 +87,8 @@ fn mend(args: &RepairArgs, original: &Path, console: &Console) -> Result<()> {
 }
 
 fn of_plan(args: &RepairArgs, plan_path: &Path, console: &Console) -> Result<()> {
-    let inputs: Vec<&Path> =
-        args.input.path().into_iter().chain([args.model.as_path(), plan_path]).chain(args.moments.as_deref()).collect();
+    let inputs = args.input.path().into_iter().chain([args.model.as_path(), plan_path]).chain(args.moments.as_deref());
+    let inputs: Vec<&Path> = inputs.chain(args.analysis.as_deref()).collect();
     let out = Repair::claim(&args.out, &inputs)?;
     let chosen = args.choose.as_ref().map(|path| Plan::claim(path, &inputs)).transpose()?;
     let spec = Spec { held_out_every: args.held_out_every, ..args.common.spec(&args.input, args.memory.memory) };
@@ -92,9 +96,11 @@ fn of_plan(args: &RepairArgs, plan_path: &Path, console: &Console) -> Result<()>
     let checked = spec.check_without_input(&opened).map_err(refusal)?;
     let plan = read_plan(plan_path, &checked, console)?;
     let wanted = RepairSpec { mode: args.mode, ridge: args.ridge, choose: args.choose.is_some() };
-    let found = match &args.moments {
-        Some(_) if args.input.is_given() => return Err(Error::usage("give an input or --moments, not both")),
-        Some(path) => {
+    let found = match (&args.moments, &args.analysis) {
+        (Some(_), _) if args.input.is_given() => return Err(Error::usage("give an input or --moments, not both")),
+        (_, Some(_)) if args.input.is_given() => return Err(Error::usage("give an input or --analysis, not both")),
+        (None, Some(path)) => scaled(path, &plan, args, &opened, console)?,
+        (Some(path), _) => {
             let known = Moments::read(path)?;
             if known.model.fingerprint != opened.facts.fingerprint {
                 return Err(Error::new("these second moments are of another model").at(path));
@@ -103,7 +109,7 @@ fn of_plan(args: &RepairArgs, plan_path: &Path, console: &Console) -> Result<()>
             let request = RefitRequest { plan: &plan, mode: args.mode, ridge: args.ridge, basis: Basis::All };
             console.watch(|ticket| refit(opened.model.spec(), &reader, &known, &request, ticket))?
         }
-        None => console.watch(|ticket| checked.repair(&plan, None, &wanted, ticket))?,
+        (None, None) => console.watch(|ticket| checked.repair(&plan, None, &wanted, ticket))?,
     };
     found.write(out.path())?;
     console.wrote(out.path());
@@ -113,6 +119,21 @@ fn of_plan(args: &RepairArgs, plan_path: &Path, console: &Console) -> Result<()>
     }
     console.warn_all(&found.record.notes);
     if args.common.json { console.print_json(&found.record) } else { console.print(&summary(&found)) }
+}
+
+/// A factor for each head that stays, from the Gram matrices of the analysis at `path`.
+fn scaled(path: &Path, plan: &Plan, args: &RepairArgs, opened: &Opened, console: &Console) -> Result<Repair> {
+    if args.mode != RepairMode::Scale {
+        return Err(Error::usage(format!("the Gram matrices of an analysis are not enough for {}", args.mode))
+            .hint("give the mode scale, or an input"));
+    }
+    let known = Analysis::read(path)?;
+    if known.model.fingerprint != opened.facts.fingerprint {
+        return Err(Error::new("this analysis is of another model").at(path));
+    }
+    let reader = opened.model.reader(&Device::Cpu, DType::F32);
+    let found = console.watch(|ticket| scale(opened.model.spec(), &reader, &known, plan, args.ridge, ticket));
+    found.map_err(|e| e.at(path))
 }
 
 /// What the numbers of layers are, under every table that holds them.
@@ -145,7 +166,8 @@ fn summary(repair: &Repair) -> String {
     }
     for tried in &record.measured {
         let loss = tried.loss.map(|loss| format!("loss {loss:.4}, ")).unwrap_or_default();
-        lines.push(format!("{:<8} {loss}cosine {:.4} on held-out batches", tried.mode.name(), tried.cosine));
+        let name = if tried.is_chosen { "chosen" } else { tried.mode.name() };
+        lines.push(format!("{name:<8} {loss}cosine {:.4} on held-out batches", tried.cosine));
     }
     lines.push(SHARES.to_owned());
     lines.join("\n")

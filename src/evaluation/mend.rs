@@ -34,7 +34,8 @@ pub struct RepairRequest<'a> {
     pub mode: RepairMode,
     /// How the ridge of a layer is found.
     pub ridge: Ridge,
-    /// Whether repair in the stream chooses the heads of each layer anew, as many as the plan keeps.
+    /// Whether repair in the stream chooses the heads of each layer anew, as many as the plan keeps. [`RepairMode::Auto`] then
+    /// measures those of the plan too; without it, it never leaves the plan, whose pictures, votes and file are of its heads.
     pub choose: bool,
 }
 
@@ -130,22 +131,27 @@ impl<'a> Mender<'a> {
     fn best(&mut self, request: &RepairRequest<'_>, ticket: &Ticket) -> Result<Repair> {
         let shared = crate::plan::Shape::from(self.calibration.network.spec()).shared();
         let one_by_one = shared.iter().all(|class| class.len() == 1);
-        let modes = [RepairMode::None, RepairMode::Refit, RepairMode::Stream];
+        let share = |is_tried: bool| if is_tried { 3.0 } else { 0.0 };
+        let chooses = one_by_one && request.choose;
         // Every way is made and judged, and the best is made again.
-        let [none, refit, stream, last] = ticket.parts([1.0, 2.0, if one_by_one { 3.0 } else { 0.0 }, 1.0]);
+        let [none, refit, stream, chosen, last] = ticket.parts([1.0, 2.0, share(one_by_one), share(chooses), 1.0]);
+        let ways = [
+            (RepairMode::None, false, true, none),
+            (RepairMode::Refit, false, true, refit),
+            (RepairMode::Stream, false, one_by_one, stream),
+            (RepairMode::Stream, true, chooses, chosen),
+        ];
         let mut measured = Vec::new();
-        for (mode, ticket) in modes.into_iter().zip([none, refit, stream]) {
-            if mode == RepairMode::Stream && !one_by_one {
-                continue;
-            }
+        for (mode, choose, _, ticket) in ways.into_iter().filter(|(_, _, is_tried, _)| *is_tried) {
             let [made, judged] = ticket.parts([f64::from(mode.repairs()), 1.0]);
-            let tried = self.by(request, mode, Basis::Even, &made)?;
-            measured.push(self.judge(&tried, &judged)?);
+            let tried = self.by(&RepairRequest { choose, ..*request }, mode, Basis::Even, &made)?;
+            measured.push(Tried { is_chosen: choose, ..self.judge(&tried, &judged)? });
         }
         // Of equals the simpler, which comes first.
         let worse = |m: &Tried| m.loss.unwrap_or(-m.cosine);
-        let best = measured.iter().min_by(|a, b| worse(a).total_cmp(&worse(b))).map_or(RepairMode::None, |m| m.mode);
-        let mut repair = self.by(request, best, Basis::All, &last)?;
+        let best = measured.iter().min_by(|a, b| worse(a).total_cmp(&worse(b)));
+        let (best, choose) = best.map_or((RepairMode::None, false), |m| (m.mode, m.is_chosen));
+        let mut repair = self.by(&RepairRequest { choose, ..*request }, best, Basis::All, &last)?;
         repair.record.measured = measured;
         if !one_by_one {
             repair.record.notes.push("layers share their weights, so repair in the stream was not tried".to_owned());
@@ -172,6 +178,7 @@ impl<'a> Mender<'a> {
         })?;
         Ok(Tried {
             mode: tried.record.mode,
+            is_chosen: false,
             loss: found.after.loss_per_token.filter(|loss| loss.is_finite()),
             cosine: found.similarity.mean_cosine,
         })

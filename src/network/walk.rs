@@ -163,6 +163,11 @@ impl<'a> Walk<'a> {
         self.put(lane, joined)
     }
 
+    /// The stream of the batch at place `lane`, `[P, D]`: before the layer ahead, or behind it once it was joined.
+    pub fn stream(&self, lane: usize) -> Result<Tensor> {
+        Ok(self.lane(lane)?.x.flatten_to(1)?)
+    }
+
     /// A batch with its stream.
     fn lane(&self, lane: usize) -> Result<Cow<'_, Lane>> {
         let own = &self.lanes[lane];

@@ -112,6 +112,9 @@ impl SiteRepair {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tried {
     pub mode: RepairMode,
+    /// Whether it kept heads that it chose itself, in place of those of the plan.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_chosen: bool,
     /// Mean loss per token in nats, where the model predicts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<f64>,

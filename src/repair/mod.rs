@@ -11,7 +11,9 @@
 //! - **Stream** ([`stream()`]): the same layer after layer, on what the pruned model hands each, towards the whole model's
 //!   residual stream, so that later layers mend what earlier ones lost; heads may be chosen there too.
 //! - **Reconstruction** ([`propose`]): heads go one by one, whichever is missed least after a refit, by the exact rise of
-//!   the error; then exchanges as long as they help. One budget over the whole model is spent in units of loss, errors
+//!   the error; then exchanges of one head as long as they help. That ends where no single
+//!   exchange helps, which need not be the best choice: against every legal set of heads of small layers, tests ask for the
+//!   least error in 19 of 20 cases, and for no more than 1.1 times the least in the others. One budget over the whole model is spent in units of loss, errors
 //!   weighed by the second moment of the loss's gradient (van der Ouderaa et al. 2024), exactly, by dynamic programming.
 //! - **Replaceability** ([`replaceability`]): the share of what a head adds that the others of its layer can say.
 //!
@@ -24,7 +26,7 @@
 //! | `sweep`, `order`, `choice` | what each head adds alone; the order in which heads go; plans |
 //! | `refit` | new projections from moments |
 //! | `explained` | what a refit would leave, without the weights |
-//! | `scale` | a factor for each kept head, from Gram matrices |
+//! | `scale` | a factor for each kept head, from Gram matrices: of an analysis, or formed from moments |
 //! | `stream` | new projections layer after layer, on what the pruned model hands each |
 //! | `document`, `source` | the file `R.safetensors`; a file, or a repair made in place |
 #![doc = include_str!("study.md")]
@@ -50,5 +52,6 @@ pub use explained::{explain, explained};
 pub use projection::{Basis, Ridge};
 pub use refit::{RefitRequest, Refitter, refit};
 pub(crate) use regression::least_squares;
+pub use scale::scale;
 pub use source::RepairSource;
 pub use stream::{StreamRequest, held_bytes, plan_of, stream};

@@ -139,9 +139,10 @@ fn pass(
             Some(lack) => (&y + lack)?,
             None => y.clone(),
         };
-        let weigh = if drifted && walk.normalizes_later()? { Some((&whole.stream + &y)?) } else { None };
-        add(&mut halves[at % 2], &pruned, &target, weigh.as_ref(), old)?;
         walk.join(at, &y)?;
+        // Behind the layer, with every norm and factor that stands between it and the stream.
+        let weigh = if drifted && walk.normalizes_later()? { Some(walk.stream(at)?) } else { None };
+        add(&mut halves[at % 2], &pruned, &target, weigh.as_ref(), old)?;
         if !request.spills {
             outputs.push(pruned.heads);
         }
@@ -303,8 +304,12 @@ impl Regression<'static> {
     }
 }
 
-/// The plan that a repair is for, where it chose heads itself.
+/// The plan that a repair is for, where it chose heads itself; `plan` as it is where its own heads stay.
 pub fn plan_of(repair: &Repair, plan: &Plan) -> Plan {
+    let own = &repair.record.kept;
+    if repair.record.sites.keys().all(|site| plan.kept.get(*site).is_none_or(|heads| own.get(*site) == Some(heads))) {
+        return plan.clone();
+    }
     let mut kept = plan.kept.clone();
     for site in repair.record.sites.keys() {
         if let Some(own) = repair.record.kept.get(*site) {

@@ -1,5 +1,7 @@
 //! Features, groups and votes of every layer.
 
+use std::time::Instant;
+
 use super::Checked;
 use super::phases::{HasPhases, first_share, other_weights};
 use crate::analysis::{
@@ -20,7 +22,7 @@ pub struct Analyzed {
     pub analysis: Analysis,
     /// Second moments of head outputs, where they were asked for.
     pub moments: Option<Moments>,
-    /// Of the passes, without the scores beside votes.
+    /// Of the passes, without the scores beside votes; those that only second moments need are counted to them.
     pub timings: Timings,
 }
 
@@ -74,12 +76,14 @@ impl Checked {
         let [of_passes, of_moments, of_repeats, of_chance, of_importance, of_sensitivity] =
             rest.parts(other_weights(self.foretold, total, has));
         settings.moments &= !apart;
-        let (mut analysis, mut moments, timings) =
+        let (mut analysis, mut moments, mut timings) =
             analyze_timed(&network, info.clone(), batches, total, &settings, kinds, &of_passes)?;
         if apart {
+            let began = Instant::now();
             let batches = fitted.batches(network.device());
             moments = Some(sum_moments(&network, info, batches, total, &settings.input, &of_moments)?);
             analysis.settings.moments = true;
+            timings.moments += began.elapsed();
         }
         if let Some((_, Some(repeated))) = &marks {
             measure_repeats(&network, repeated, &mut analysis, &of_repeats)?;
@@ -107,6 +111,7 @@ impl Checked {
             gate_importance(&network, scored.batches(network.device()), spec.seed, &of_importance)?
                 .record(&mut analysis)?;
         }
+        let began = Instant::now();
         if let Some(moments) = &mut moments {
             analysis.notes.extend(moments.doubts());
             analysis.set_baseline(baseline::REPLACEABILITY, replaceability(moments)?)?;
@@ -117,6 +122,7 @@ impl Checked {
                 let (batches, total) = (scored.batches(network.device()), scored.total().map(|t| t.value()));
                 moments.set_sensitivity(output_sensitivity(&network, batches, total, spec.seed, &of_sensitivity)?)?;
             }
+            timings.moments += began.elapsed();
         }
         analysis.conclude();
         let reading = corpus.reading(ticket)?;

@@ -392,7 +392,18 @@ fn timings_are_those_of_the_run() {
     let parts = [timings.forward, timings.gram, timings.grouping];
     assert!(parts.iter().all(|part| !part.is_zero()) && timings.total() <= passed, "{timings:?} of {passed:?}");
     assert!(timings.total() > passed / 4, "{timings:?} of {passed:?}");
-    assert!(timings.to_string().contains("% forward pass"));
+    let told = timings.to_string();
+    assert!(told.contains("% forward pass") && !told.contains("moments") && timings.moments.is_zero(), "{told}");
+    // Second moments have a share of their own.
+    let (info, batches) = (ModelInfo::of(&model, DType::F32).unwrap(), singles(&whole).into_iter().map(Ok));
+    let settings = AnalysisSettings { moments: true, ..settings };
+    let began = std::time::Instant::now();
+    let (_, _, timings) =
+        analysis::analyze_timed(&network, info, batches, None, &settings, None, &Ticket::default()).unwrap();
+    let parts = [timings.forward, timings.gram, timings.moments, timings.grouping];
+    assert!(parts.iter().all(|part| !part.is_zero()) && timings.total() <= began.elapsed(), "{timings:?}");
+    assert_eq!(parts.iter().sum::<std::time::Duration>(), timings.total());
+    assert!(timings.to_string().contains("% second moments, "), "{timings}");
 }
 
 #[test]

@@ -9,10 +9,11 @@ use faer::linalg::solvers::Solve;
 use pillars::analysis::{Analysis, ModelInfo, Moments, SummedLoss, moments, sensitivity};
 use pillars::model::{Model, Repaired, output_module};
 use pillars::network::{
-    Batch, Branch, BranchModule, FeatureMap, Gates, Kept, Module, Network, NetworkSpec, NoProbe, NormKind, Role, Site,
-    SiteKind, Tokens, Weights, Wiring,
+    Batch, Branch, BranchModule, FeatureMap, Gates, Kept, LayerSpec, Module, Network, NetworkSpec, NoProbe, NormKind,
+    Role, Site, SiteKind, Tokens, Weights, Wiring,
 };
 use pillars::plan::Plan;
+use pillars::pruning::sample_batches;
 use pillars::repair::{Basis, RefitRequest, Refitter, Repair, RepairMode, Ridge, StreamRequest, refit, stream};
 use pillars::task::Ticket;
 
@@ -386,13 +387,66 @@ fn layer_norm(x: &[f64], weight: &[f64], bias: &[f64], eps: f64) -> Vec<f64> {
     x.iter().zip(weight).zip(bias).map(|((v, w), b)| (v - mean) / (variance + eps).sqrt() * w + b).collect()
 }
 
-/// Repair in the stream again: truncated networks give the streams, features the outputs, normal equations the fit.
+/// What stands between the attention of a layer and the stream, again.
+struct Joint {
+    /// Learned or fixed factors of every channel.
+    factors: Vec<f64>,
+    /// The weight and epsilon of an RMS norm on the branch's result.
+    norm: Option<(Vec<f64>, f64)>,
+    /// Whether what reads the stream next normalizes it.
+    weighs: bool,
+}
+
+impl Joint {
+    fn of(model: &Model, layer: &LayerSpec, site: Site, width: usize) -> Self {
+        let role = |part| Module::Branch(Branch::Attention(site.kind), layer.stored, part).weight();
+        let learned = if layer.channel_scale { vector(model, role(BranchModule::Scale)) } else { vec![1.0; width] };
+        let norm = matches!(layer.wiring, Wiring::Both | Wiring::After).then(|| {
+            let one = match layer.norm.kind {
+                NormKind::Rms => 0.0,
+                NormKind::RmsPlusOne => 1.0,
+                other => panic!("{other:?}"),
+            };
+            let weight = vector(model, role(BranchModule::PostNorm)).iter().map(|w| w + one).collect();
+            (weight, layer.norm.eps)
+        });
+        Self {
+            factors: learned.iter().map(|s| s * layer.residual_scale).collect(),
+            norm,
+            weighs: !matches!(layer.wiring, Wiring::Post | Wiring::After),
+        }
+    }
+
+    /// What channel `j` of the branch's result must gain so that the stream gains `x`: not known behind a norm.
+    fn backwards(&self, j: usize, x: f64) -> f64 {
+        if self.norm.is_some() { 0.0 } else { x / self.factors[j] }
+    }
+
+    /// The stream `x` with the branch's result `y`, before any norm of the sum.
+    fn join(&self, x: &[f64], y: &[f64]) -> Vec<f64> {
+        let normed = match &self.norm {
+            Some((weight, eps)) => {
+                let square = y.iter().map(|v| v * v).sum::<f64>() / y.len() as f64;
+                y.iter().zip(weight).map(|(v, w)| v / (square + eps).sqrt() * w).collect()
+            }
+            None => y.to_vec(),
+        };
+        (0..x.len()).map(|j| x[j] + self.factors[j] * normed[j]).collect()
+    }
+}
+
+/// Repair in the stream again: truncated networks give the streams, features the outputs, normal equations the fit. Norms
+/// before a branch, behind the sum, on both sides and on the result, parallel branches, factors of layers and of channels,
+/// pictures, cross attention.
 #[test]
 fn repair_in_the_stream_is_what_truncated_networks_give() {
-    for family in ["gpt2", "bert", "bart", "llama"] {
+    for family in ["gpt2", "bert", "bart", "llama", "vit", "gptj", "gemma2", "granite", "dinov2", "olmo2"] {
         let (model, network, _) = open(family, DType::F32);
         let (spec, plan) = (model.spec(), plan(&model));
-        let batches = random_batches(spec, 8, 14);
+        let batches = match family {
+            "vit" | "dinov2" => sample_batches(spec, 8, 3).unwrap(),
+            _ => random_batches(spec, 8, 14),
+        };
         let reader = || model.reader(&Device::Cpu, DType::F32);
         let ridge = 1e-2;
         let request =
@@ -416,6 +470,7 @@ fn repair_in_the_stream_is_what_truncated_networks_give() {
             let pruned = Network::load(spec, &so_far).unwrap();
             let stack = if site.kind == SiteKind::Encoder { &spec.encoder } else { &spec.decoder };
             let layer = &stack.as_ref().unwrap().layers[site.layer];
+            let joint = Joint::of(&model, layer, site, m);
             let (mut xs, mut ts, mut ws) = (Vectors::new(), Vectors::new(), Vec::new());
             for batch in &batches {
                 let kind = if site.kind == SiteKind::Encoder { SiteKind::Encoder } else { SiteKind::Decoder };
@@ -453,9 +508,10 @@ fn repair_in_the_stream_is_what_truncated_networks_give() {
                 for (t, y) in branch(&o, &weight).into_iter().enumerate() {
                     let gap: f64 = x[t].iter().zip(&x1[t]).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
                     drifted |= gap > 1e-6;
-                    ts.push((0..m).map(|j| y[j] + x[t][j] - x1[t][j]).collect());
-                    let after: f64 = (0..m).map(|j| (x[t][j] + y[j] + old[j]).powi(2)).sum::<f64>() / m as f64;
-                    ws.push(if drifted && layer.wiring != Wiring::Post { after.recip() } else { 1.0 });
+                    ts.push((0..m).map(|j| y[j] + joint.backwards(j, x[t][j] - x1[t][j])).collect());
+                    let result: Vec<f64> = y.iter().zip(&old).map(|(y, b)| y + b).collect();
+                    let after = joint.join(&x[t], &result).iter().map(|v| v * v).sum::<f64>() / m as f64;
+                    ws.push(if drifted && joint.weighs { after.recip() } else { 1.0 });
                     xs.push(at.iter().map(|c| o1[t][*c]).collect());
                 }
             }
@@ -501,7 +557,7 @@ fn repair_in_the_stream_is_what_truncated_networks_give() {
 
 #[test]
 fn heads_chosen_in_the_stream_are_as_many_and_legal() {
-    for family in ["bert", "llama"] {
+    for family in ["bert", "llama", "gptj", "gemma2"] {
         let (model, network, _) = open(family, DType::F32);
         let plan = plan(&model);
         let batches = random_batches(model.spec(), 6, 12);

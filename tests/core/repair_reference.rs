@@ -11,7 +11,7 @@ use pillars::analysis::{AnalysisSettings, Groups, Moments, Sensitivity, Symmetri
 use pillars::model::Model;
 use pillars::network::{FeatureMap, Network, Site};
 use pillars::plan::{Amount, Method, PlanRequest};
-use pillars::repair::{Basis, RefitRequest, RepairMode, Ridge, propose, refit, replaceability};
+use pillars::repair::{Basis, RefitRequest, RepairMode, Ridge, propose, refit, replaceability, scale};
 use pillars::task::Ticket;
 
 const FAMILIES: [&str; 6] = ["gpt2", "bert", "llama", "bart", "albert", "t5"];
@@ -329,4 +329,39 @@ fn chosen_heads_are_the_best_of_every_legal_set() {
         }
     }
     assert!(20 * best >= 19 * all, "{best} of {all}");
+}
+
+/// Gram matrices of residual maps hold all that a factor for each head needs: the same factors as from second moments.
+#[test]
+fn factors_from_an_analysis_are_those_from_moments() {
+    for family in ["bert", "llama", "bart", "albert"] {
+        let (model, network, _) = open(family, DType::F32);
+        let batches = random_batches(model.spec(), 6, 12);
+        let (plan, reader) = (plan(&model), model.reader(&Device::Cpu, DType::F32));
+        let settings = |feature| AnalysisSettings {
+            features: vec![feature],
+            groups: Groups::Fixed(2),
+            ..AnalysisSettings::default()
+        };
+        let analysis = run(&model, &network, &batches, &settings(FeatureMap::Residual));
+        let moments = sum(&model, &network, &batches);
+        let ridge = Ridge::Fixed(1e-3);
+        let request = RefitRequest { plan: &plan, mode: RepairMode::Scale, ridge, basis: Basis::All };
+        let expected = refit(model.spec(), &reader, &moments, &request, &Ticket::default()).unwrap();
+        let found = scale(model.spec(), &reader, &analysis, &plan, ridge, &Ticket::default()).unwrap();
+        assert!(found.outputs.len() == expected.outputs.len() && !found.outputs.is_empty(), "{family}");
+        for (site, output) in &expected.outputs {
+            let values = |x: &candle_core::Tensor| x.to_dtype(DType::F64).unwrap().to_vec2::<f64>().unwrap().concat();
+            let (want, got) = (values(&output.weight), values(&found.outputs[site].weight));
+            let largest = want.iter().fold(0f64, |most, x| most.max(x.abs()));
+            let apart = want.iter().zip(&got).fold(0f64, |most, (a, b)| most.max((a - b).abs()));
+            assert!(apart < 1e-4 * largest, "{family} {site}: {apart} of {largest}");
+            // What it says of other text is not known.
+            assert_eq!(found.record.sites[site].held_out, None);
+        }
+        assert!(found.record.notes.iter().any(|note| note.contains("nothing was held out")), "{family}");
+        let without = run(&model, &network, &batches, &settings(FeatureMap::Output));
+        let refused = scale(model.spec(), &reader, &without, &plan, ridge, &Ticket::default()).unwrap_err();
+        assert!(refused.to_string().contains("no residual maps"), "{refused}");
+    }
 }
