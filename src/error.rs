@@ -1,6 +1,6 @@
 //! One error type for the whole library: what failed first, the file last, then what to do.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::ErrorKind as ErrorKindOfSystem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// What to do where a disk is full.
 pub(crate) const MAKE_ROOM: &str = "free room there, or choose another place";
 
-/// Characters of what failed that are shown at most; a line of a terminal holds about a hundred.
+/// Bytes of what failed that are shown at most; a line of a terminal holds about a hundred.
 const LONGEST: usize = 400;
 
 /// What kind of end an [`Error`] stands for; the command line turns it into the exit status.
@@ -117,15 +117,18 @@ impl fmt::Display for Error {
         // Messages of other libraries may span lines; ours never do. A damaged file may have a name as long as itself, of
         // characters that no terminal should be sent.
         let words = self.what.split_whitespace().collect::<Vec<_>>().join(" ");
-        for character in words.chars().take(LONGEST) {
+        let mut said = String::new();
+        for character in words.chars() {
+            if said.len() >= LONGEST {
+                said.push_str(" …");
+                break;
+            }
             match character.is_control() || character == char::REPLACEMENT_CHARACTER {
-                true => write!(f, "{}", character.escape_unicode())?,
-                false => f.write_char(character)?,
+                true => said.extend(character.escape_unicode()),
+                false => said.push(character),
             }
         }
-        if words.chars().nth(LONGEST).is_some() {
-            f.write_str(" …")?;
-        }
+        f.write_str(&said)?;
         if let Some(path) = &self.path {
             write!(f, ": {}", path.display())?;
         }
