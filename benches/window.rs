@@ -28,7 +28,7 @@ fn open_sample(folder: &Path) -> Window {
     let sample = sample().expect("the bundled sample");
     let model = Model::open(&sample.model).unwrap();
     let fingerprint = ModelInfo::of(&model, DType::F32).unwrap().fingerprint;
-    let run = Spec { input: sample.text.as_deref().map(Input::guess), batches: Some(2), ..Spec::default() };
+    let run = Spec { input: sample.input, batches: Some(2), ..Spec::default() };
     let reference = ModelRef { folder: sample.model, fingerprint };
     let path = folder.join("sample.pillars");
     Workspace { model: Some(reference), run, ..Workspace::default() }.write(&path).unwrap();

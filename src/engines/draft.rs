@@ -207,7 +207,9 @@ pub fn write(
             let file = writer.path().join(onnx::FILE);
             onnx::write_file(&file, spec, &weights, *half, &of_weights)?;
             files.push(onnx::FILE.to_owned());
-            files.extend(copy_side_files(checkpoint.folder(), writer.path())?);
+            let side = copy_side_files(checkpoint.folder(), writer.path())?;
+            notes.extend(side.note());
+            files.extend(side.copied);
             notes.extend(outlook.remainder.renumber(writer.path())?);
             notes.extend(onnx::complete(writer.path(), spec)?);
             let pretty = serde_json::to_string_pretty(model.config().value())? + "\n";
@@ -227,7 +229,9 @@ pub fn write(
             let file = writer.path().join(ct2::FILE);
             prepared.write(&file, &whole, &of_weights)?;
             files.push(ct2::FILE.to_owned());
-            files.extend(copy_side_files(checkpoint.folder(), writer.path())?);
+            let side = copy_side_files(checkpoint.folder(), writer.path())?;
+            notes.extend(side.note());
+            files.extend(side.copied);
             notes.extend(outlook.remainder.renumber(writer.path())?);
             let (written, told) = prepared.write_settings(writer.path(), model)?;
             files.extend(written);

@@ -159,7 +159,9 @@ fn write_watched(
         of_weights.advance(1)?;
         Ok(content)
     })?;
-    files.extend(copy_side_files(checkpoint.folder(), writer.path())?);
+    let side = copy_side_files(checkpoint.folder(), writer.path())?;
+    notes.extend(side.note());
+    files.extend(side.copied);
     notes.extend(renumber_alignment(writer.path(), &written_slots)?);
     if let Some(repair) = options.new_outputs() {
         repair.write(&writer.path().join(REPAIR))?;

@@ -45,27 +45,54 @@ const MODULES: &str = "modules.json";
 /// The name under which the model's own card is kept beside ours.
 const SOURCE_CARD: &str = "README.source.md";
 
+/// What came of copying the files that belong to a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SideFiles {
+    /// Names of the files that were copied, from the folder.
+    pub copied: Vec<String>,
+    /// Names of links that were not followed, for they lead out of the folder.
+    pub left_out: Vec<String>,
+}
+
+impl SideFiles {
+    /// What a person should know of it.
+    pub fn note(&self) -> Option<String> {
+        let names = self.left_out.join(", ");
+        (!names.is_empty()).then(|| {
+            format!(
+                "left out, for they are links that lead out of the model's folder: {names}; put copies there (cp -L)"
+            )
+        })
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.copied.extend(other.copied);
+        self.left_out.extend(other.left_out);
+    }
+}
+
 /// Copies every file that belongs to the model and holds no weights. Links are followed to regular files inside the
-/// folder, or in the download cache that the folder is part of; hidden files, links that lead elsewhere, and whatever
-/// this program writes itself stay behind. Gives the names.
-pub fn copy_side_files(source: &Path, target: &Path) -> Result<Vec<String>> {
-    let mut copied = copy_folder(source, target, Path::new(""), |name| !holds_weights(name))?;
+/// folder, in the download cache that the folder is part of, or beside what `config.json` is a link to; hidden files, links
+/// that lead elsewhere, and whatever this program writes itself stay behind.
+pub fn copy_side_files(source: &Path, target: &Path) -> Result<SideFiles> {
+    let mut all = copy_folder(source, target, Path::new(""), |name| !holds_weights(name))?;
     for folder in module_folders(source).into_iter().chain(FOLDERS.iter().map(PathBuf::from)) {
         // A module's folder comes whole: its weights are its own and no attention was cut in them.
         if source.join(&folder).is_dir() && !target.join(&folder).exists() {
-            copied.extend(copy_folder(source, target, &folder, |_| true)?);
+            all.extend(copy_folder(source, target, &folder, |_| true)?);
         }
     }
-    copied.sort();
-    Ok(copied)
+    all.copied.sort();
+    all.left_out.sort();
+    Ok(all)
 }
 
-fn copy_folder(source: &Path, target: &Path, inside: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+fn copy_folder(source: &Path, target: &Path, inside: &Path, wanted: impl Fn(&str) -> bool) -> Result<SideFiles> {
     let folder = source.join(inside);
     let place = |e: std::io::Error| Error::from(e).at(&folder);
     let top = inside.as_os_str().is_empty();
     let roots = roots(source);
-    let mut copied = Vec::new();
+    let mut all = SideFiles::default();
     for entry in fs::read_dir(&folder).map_err(place)? {
         let entry = entry.map_err(place)?;
         // A name that is no text cannot be one that any reader looks for.
@@ -74,11 +101,12 @@ fn copy_folder(source: &Path, target: &Path, inside: &Path, wanted: impl Fn(&str
         if !fs::metadata(entry.path()).is_ok_and(|m| m.is_file()) {
             continue;
         }
-        // A link may be anybody's: what it leads to outside is not the model's.
-        if !entry.path().canonicalize().is_ok_and(|real| roots.iter().any(|root| real.starts_with(root))) {
+        if name.starts_with('.') || !wanted(&name) || (top && is_ours(source, &name)) {
             continue;
         }
-        if name.starts_with('.') || !wanted(&name) || (top && is_ours(source, &name)) {
+        // A link may be anybody's: what it leads to outside is not the model's.
+        if !entry.path().canonicalize().is_ok_and(|real| roots.iter().any(|root| real.starts_with(root))) {
+            all.left_out.push(inside.join(name).to_string_lossy().into_owned());
             continue;
         }
         let name = if top && name == "README.md" { SOURCE_CARD } else { name.as_str() };
@@ -92,17 +120,18 @@ fn copy_folder(source: &Path, target: &Path, inside: &Path, wanted: impl Fn(&str
             writer.sync_all()
         };
         make().map_err(|e| Error::from(e).within(format!("copy {}", entry.path().display())).at(target))?;
-        copied.push(relative.to_string_lossy().into_owned());
+        all.copied.push(relative.to_string_lossy().into_owned());
     }
-    Ok(copied)
+    Ok(all)
 }
 
-/// Where a model's files may lie: its folder, and the files of the download cache (`models--owner--name/blobs`) whose
-/// snapshot the folder is.
+/// Where a model's files may lie: its folder, the files of the download cache (`models--owner--name/blobs`) whose snapshot
+/// the folder is, and the folder of the configuration itself where that is a link, as in a folder of links to another.
 fn roots(source: &Path) -> Vec<PathBuf> {
     let Ok(folder) = source.canonicalize() else { return Vec::new() };
     let snapshot = Snapshot::of(&folder).map(|snapshot| snapshot.blobs());
-    std::iter::once(folder.clone()).chain(snapshot).collect()
+    let linked = folder.join("config.json").canonicalize().ok().and_then(|real| Some(real.parent()?.to_path_buf()));
+    std::iter::once(folder).chain(snapshot).chain(linked).collect()
 }
 
 /// Whether a file name says weights.
@@ -176,7 +205,7 @@ mod tests {
             std::os::unix::fs::symlink("/dev", source.join("device")).unwrap();
             std::os::unix::fs::symlink("/dev/zero", source.join("endless.txt")).unwrap();
         }
-        let copied = copy_side_files(&source, &target).unwrap();
+        let copied = copy_side_files(&source, &target).unwrap().copied;
         let expected = [
             "1_Pooling/config.json",
             "COPYING",
@@ -205,7 +234,29 @@ mod tests {
         fs::write(cache.join("other"), "x").unwrap();
         std::os::unix::fs::symlink("../../blobs/1f", source.join("tokenizer.json")).unwrap();
         std::os::unix::fs::symlink("../../other", source.join("other.txt")).unwrap();
-        assert_eq!(copy_side_files(&source, &target).unwrap(), ["tokenizer.json"]);
+        let all = copy_side_files(&source, &target).unwrap();
+        assert_eq!((all.copied, all.left_out), (vec!["tokenizer.json".to_owned()], vec!["other.txt".to_owned()]));
         assert_eq!(fs::read_to_string(target.join("tokenizer.json")).unwrap(), "{}");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_folder_of_links_to_a_model_is_that_model_and_a_link_of_its_own_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for sub in ["model", "links", "mixed", "one", "two"] {
+            fs::create_dir(at(sub)).unwrap();
+        }
+        for name in ["config.json", "tokenizer.json"] {
+            fs::write(at("model").join(name), "{}").unwrap();
+            std::os::unix::fs::symlink(at("model").join(name), at("links").join(name)).unwrap();
+        }
+        let all = copy_side_files(&at("links"), &at("one")).unwrap();
+        assert_eq!((all.copied.join(" ").as_str(), all.note()), ("tokenizer.json", None));
+        fs::write(at("mixed/config.json"), "{}").unwrap();
+        std::os::unix::fs::symlink("../model/tokenizer.json", at("mixed/tokenizer.json")).unwrap();
+        let all = copy_side_files(&at("mixed"), &at("two")).unwrap();
+        assert_eq!((all.copied.len(), all.left_out.join(" ").as_str()), (0, "tokenizer.json"));
+        assert!(all.note().unwrap().contains("tokenizer.json; put copies there"));
     }
 }

@@ -29,7 +29,7 @@ pub use agreement::{AGREEMENT, Agreement, Change, InputKind, Reference};
 pub(crate) use agreement::{RunOutputs, run};
 pub(crate) use card::{CardHead, card};
 pub use draft::{ExportDraft, ExportOptions, export, write};
-pub use files::copy_side_files;
+pub use files::{SideFiles, copy_side_files};
 pub use forecast::{Forecast, forecast};
 pub use format::{Engine, ExportFormat, OutputFormat};
 pub use mended::check_repairable;

@@ -11,7 +11,7 @@ use crate::checkpoint::{Checkpoint, Config, Stored, TensorPlan, tensor_bytes, wr
 use crate::error::{Error, Result};
 use crate::model::{Model, Storage};
 use crate::network::NetworkSpec;
-use crate::pruning::{SHARD_BYTES, copy_side_files, write_weights};
+use crate::pruning::{SHARD_BYTES, SideFiles, copy_side_files, write_weights};
 use crate::tensor::Precision;
 
 /// What is trained, apart from its weights.
@@ -71,8 +71,8 @@ impl Blueprint {
 
     /// Writes `parameters` as a checkpoint into the empty `folder`, the configuration last, so that a folder cut short
     /// opens nowhere; where `stored` names no type, in that of the original, or f32 if a weight has grown out of it. Tensors that the network does not read are
-    /// taken over as they are.
-    pub fn write(&self, folder: &Path, parameters: &Parameters, stored: Option<Precision>) -> Result<()> {
+    /// taken over as they are. Gives the files beside the weights, copied and left out.
+    pub fn write(&self, folder: &Path, parameters: &Parameters, stored: Option<Precision>) -> Result<SideFiles> {
         let stored = match stored {
             Some(chosen) => chosen.into(),
             None => self.fitting(parameters)?,
@@ -113,12 +113,13 @@ impl Blueprint {
                 (false, None) => unreachable!("without a base, tensors are those of the storage"),
             }
         })?;
-        copy_side_files(&self.side, folder)?;
+        let side = copy_side_files(&self.side, folder)?;
         let mut config = object(&self.config)?;
         let key = if config.contains_key("torch_dtype") { "torch_dtype" } else { "dtype" };
         config.insert(key.to_owned(), stored.name().into());
         let text = format!("{}\n", serde_json::to_string_pretty(&Value::Object(config))?);
-        write_atomically(&folder.join("config.json"), text.as_bytes())
+        write_atomically(&folder.join("config.json"), text.as_bytes())?;
+        Ok(side)
     }
 
     /// The type of the original, or f32 where a weight does not fit it.

@@ -155,7 +155,10 @@ impl ActiveRun<'_> {
         let settings = self.settings();
         let recipe = json!({"settings": settings, "summary": self.summary});
         let weights = self.folder.empty("weights")?;
-        self.blueprint.write(&weights, self.learner.parameters(), settings.stored)?;
+        let side = self.blueprint.write(&weights, self.learner.parameters(), settings.stored)?;
+        if let Some(note) = side.note() {
+            (self.observe)(TrainingEvent::Note(&note));
+        }
         match self.standing.plan.clone() {
             None => {
                 self.summary.final_loss = self.summary.full_loss;
