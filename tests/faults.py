@@ -1,10 +1,11 @@
-"""Faults of the machine against every command that writes: full disks, read-only folders, signals, odd paths, files that
-change while they are read. Opt-in, for Linux; what needs a file system of its own needs root, and is skipped without.
+"""Faults of the machine against every command: full disks, read-only folders, signals, odd paths, files that change or stall
+while they are read. Opt-in, for Linux; what needs a file system of its own needs root, and is skipped without.
 
-    python3 tests/faults.py target/debug/pillars [--only NAME] > faults.md
+    python3 tests/faults.py target/debug/pillars [--only NAME ..] > faults.md
 
 Each cell of the table it prints is an outcome: "refused" is status 1 with one line, nothing new on the disk; "whole" is a
-finished result that reads back; "stopped" is status 130, or the signal's own death, with nothing that looks like a result.
+finished result that reads back; "stopped" is status 130, or the signal's own death, with nothing that looks like a result;
+"-" is a fault that the command cannot meet. Results of commands that only print are what they print into a file.
 Anything else is printed in capitals and makes the script fail.
 """
 
@@ -25,6 +26,13 @@ ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "sample_models"
 READ = ["--seq-len", "48", "--batch-size", "4", "--device", "cpu", "--quiet"]
 FEW = [*READ, "--batches", "3"]
+
+
+class Printed:
+    """At the end of arguments: where what the command prints goes."""
+
+    def __init__(self, path):
+        self.path = path
 
 
 class Bench:
@@ -55,32 +63,75 @@ class Bench:
                                              a if isinstance(a, bytes) else str(a).encode() for a in args)]
 
     def run(self, args, **more):
-        return subprocess.run(self.argv(args), stdin=subprocess.DEVNULL, capture_output=True, timeout=600, **more)
+        child = self.start(args, **more)
+        try:
+            stdout, stderr = child.communicate(timeout=600)
+        finally:
+            child.kill()
+        if child.returncode and isinstance(args[-1], Printed):
+            args[-1].path.unlink(missing_ok=True)
+        return subprocess.CompletedProcess(args, child.returncode, stdout, stderr)
 
     def start(self, args, **more):
-        return subprocess.Popen(self.argv(args), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+        into = subprocess.PIPE
+        if isinstance(args[-1], Printed):
+            into = open(args[-1].path, "wb")
+            args = args[:-1]
+        child = subprocess.Popen(self.argv(args), stdin=subprocess.DEVNULL, stdout=into, stderr=subprocess.PIPE, **more)
+        if into is not subprocess.PIPE:
+            into.close()
+        return child
 
 
-# The arguments of each command that writes `out`.
+TINY = ["--layers", "1", "--width", "16", "--heads", "4", "--inner", "16", "--vocabulary", "300", "--steps", "3", "--finetune-steps",
+        "1", "--batch-size", "2", "--seq-len", "16", "--seeds", "1", "--arms", "vanilla,ght", "--vote-batches", "2",
+        "--held-out-batches", "1", "--keep", "2", "--device", "cpu", "--quiet"]
+
+
+def pruned(format):
+    return lambda b, out: ["prune", b.model, "--plan", b.plan, "--format", format, "--out", out]
+
+
+def converted(engine):
+    return lambda b, out: ["convert", b.model, "--to", engine, "--out", out]
+
+
+# The arguments of each command that writes or prints `out`.
 COMMANDS = {
     "features": lambda b, out: ["features", b.model, "--text", b.text, *FEW, "--out", out],
     "analyze": lambda b, out: ["analyze", b.model, "--text", b.text, *FEW, "--moments", "--out", out],
     "merge": lambda b, out: ["merge", *b.parts, "--out", out],
     "plan": lambda b, out: ["plan", b.analysis, "--layer-ratio", "0.5", "--out", out],
+    "plan by search": lambda b, out: ["plan", b.analysis, b.model, "--text", b.text, *FEW, "--max-loss-increase", "5%", "--out", out],
     "repair": lambda b, out: ["repair", b.model, "--plan", b.plan, "--text", b.text, *FEW, "--mode", "refit", "--out", out],
     "curve": lambda b, out: ["curve", b.model, "--text", b.text, *FEW, "--analysis", b.analysis, "--layer-ratio", "0.5",
                              "--seeds", "1", "--out", out],
     "figure": lambda b, out: ["figure", b.analysis, "--view", "overview", "--out", out],
-    "prune": lambda b, out: ["prune", b.model, "--plan", b.plan, "--format", "compact", "--out", out],
-    "prune onnx": lambda b, out: ["prune", b.model, "--plan", b.plan, "--format", "onnx", "--out", out],
-    "convert gguf": lambda b, out: ["convert", b.model, "--to", "gguf", "--out", out],
+    "prune": pruned("compact"),
+    "prune native": pruned("native"),
+    "prune gqa": pruned("gqa"),
+    "prune masked": pruned("masked"),
+    "prune onnx": pruned("onnx"),
+    "convert gguf": converted("gguf"),
+    "convert onnx": converted("onnx"),
+    "convert ct2": converted("ct2"),
     "train": lambda b, out: ["train", b.model, "--text", b.text, *READ, "--batches", "12", "--held-out-every", "4",
                              "--held-out-batches", "1", "--vote-batches", "2", "--steps", "3", "--finetune-steps", "1",
                              "--keep", "4", "--save-every", "1", "--out", out],
+    "experiment": lambda b, out: ["experiment", "--text", b.text, *TINY, "--out", out],
+    "inspect": lambda b, out: ["inspect", b.model, "--json", Printed(out)],
+    "evaluate": lambda b, out: ["evaluate", b.model, "--text", b.text, *FEW, "--plan", b.plan, "--json", Printed(out)],
+    "compare": lambda b, out: ["compare", *b.parts, "--quiet", "--json", Printed(out)],
 }
 # What a process with no standard error has said.
 CLOSED_STDERR = b"closed"
-FOLDERS = {"prune", "prune onnx", "convert gguf", "train"}
+# Commands whose results are what they print.
+PRINTS = {"inspect", "evaluate", "compare"}
+# Commands that go on with --resume from what they saved.
+RESUMES = {"train", "experiment"}
+FILES = {"prune onnx": "*.onnx", "convert onnx": "*.onnx", "convert gguf": "*.gguf", "convert ct2": "model.bin",
+         "experiment": "table.md"}
+FOLDERS = {"prune", "prune native", "prune gqa", "prune masked", "train", *FILES}
 ENDINGS = {"features": ".safetensors", "repair": ".safetensors", "figure": ".svg"}
 
 
@@ -91,10 +142,8 @@ def name_of(command):
 def whole(bench, command, out):
     """Why the result at `out` is not whole, or None."""
     if command in FOLDERS:
-        if command == "convert gguf":
-            return None if any(out.glob("*.gguf")) else "no .gguf"
-        if command == "prune onnx":
-            return None if any(out.rglob("*.onnx")) else "no .onnx"
+        if wanted := FILES.get(command):
+            return None if any(out.rglob(wanted)) else f"no {wanted}"
         done = bench.run(["inspect", out, "--json"])
         return None if done.returncode == 0 else done.stderr.decode(errors="replace").strip()
     data = out.read_bytes()
@@ -123,7 +172,9 @@ def refusal(done, folder, before):
     # Commands without --quiet say how far they are; the error is the last line, and nothing panics.
     lines = done.stderr.decode(errors="replace").splitlines()
     said = done.stderr is CLOSED_STDERR or len(lines) >= 1 and lines[-1].startswith("pillars: ")
-    if done.returncode != 1 or not said or "panicked" in " ".join(lines):
+    # Libraries panic where the system has nothing more to give, which the last line then says.
+    panics = "panicked" in " ".join(lines) and not lines[-1].startswith("pillars: the system gave no more")
+    if done.returncode != 1 or not said or panics:
         return f"STATUS {done.returncode}: {done.stderr.decode(errors='replace')[-200:]!r}"
     left = [name for name in listing(folder) if name not in before]
     return "LEFT " + ", ".join(left) if left else "refused"
@@ -172,7 +223,7 @@ def full_disk(bench, command, folder, share):
                 return "skipped"
             done = bench.run(COMMANDS[command](bench, place / name_of(command)))
             found = outcome(bench, command, done, place / name_of(command), place, [])
-            if command != "train" or not found.startswith("LEFT "):
+            if command not in RESUMES or not found.startswith("LEFT "):
                 return found
             # What a run saved before there was no more room stays; with room --resume goes on from it.
             subprocess.run(["mount", "-o", f"remount,size={4 * need}", place], check=True)
@@ -244,11 +295,13 @@ def by_signal(bench, command, folder, sent, tries):
         time.sleep(random.uniform(0, span))
         child.send_signal(sent)
         _, stderr = child.communicate(timeout=60)
+        if child.returncode and command in PRINTS:
+            out.unlink(missing_ok=True)
         if child.returncode == 0:
             seen.add("whole" if out.exists() and whole(bench, command, out) is None else "NOT WHOLE AT 0")
         elif child.returncode not in (130, -sent):
             seen.add(f"STATUS {child.returncode}: {stderr[-200:]!r}")
-        elif command == "train":
+        elif command in RESUMES:
             # A run that was stopped leaves its saved state, which --resume goes on with.
             seen.add("stopped")
         elif out.exists() and (why := whole(bench, command, out)):
@@ -257,10 +310,8 @@ def by_signal(bench, command, folder, sent, tries):
             seen.add("LEFT " + ", ".join(listing(place)))
         else:
             seen.add("stopped")
-        if out.is_dir():
-            shutil.rmtree(out)
-        elif out.exists():
-            out.unlink()
+        for stray in place.glob("out*"):
+            shutil.rmtree(stray) if stray.is_dir() else stray.unlink()
     # What was left is swept once it is so old that whoever works in it has locked it.
     for name in listing(place):
         if Path(name).name.startswith("."):
@@ -275,6 +326,13 @@ def by_signal(bench, command, folder, sent, tries):
     return ", ".join(sorted(seen))
 
 
+class Moved:
+    """A bench some of whose files lie elsewhere."""
+
+    def __init__(self, bench, **elsewhere):
+        self.__dict__.update(bench.__dict__, **elsewhere)
+
+
 def changed_under(bench, command, folder, what):
     """The model's weights or the text are removed or cut while the command runs."""
     model, text = folder / "model", folder / "text.txt"
@@ -282,10 +340,7 @@ def changed_under(bench, command, folder, what):
     for n in range(4):
         shutil.copytree(bench.model, model)
         shutil.copy(bench.text, text)
-        class Moved:
-            pass
-        moved = Moved()
-        moved.__dict__.update(bench.__dict__, model=model, text=text)
+        moved = Moved(bench, model=model, text=text)
         out = folder / name_of(command)
         child = bench.start(COMMANDS[command](moved, out))
         time.sleep(0.01 + 0.05 * n)
@@ -296,6 +351,8 @@ def changed_under(bench, command, folder, what):
             for path in (weights, text):
                 os.truncate(path, path.stat().st_size // 3)
         stdout, stderr = child.communicate(timeout=120)
+        if child.returncode and command in PRINTS:
+            out.unlink(missing_ok=True)
         done = subprocess.CompletedProcess([], child.returncode, stdout, stderr)
         found = outcome(bench, command, done, out, folder, listing(model.parent) if not out.exists() else [])
         seen.add("whole" if found.startswith("LEFT model") else found)
@@ -307,6 +364,69 @@ def changed_under(bench, command, folder, what):
                 path.unlink()
         for stray in folder.glob("out*"):
             stray.unlink() if stray.is_file() else shutil.rmtree(stray)
+    return ", ".join(sorted(seen))
+
+
+def stalled_input(bench, command, folder):
+    """The text is a pipe whose writer says half and then nothing."""
+    if bench.text not in COMMANDS[command](bench, folder / "out"):
+        return "-"
+    pipe, place = folder / "pipe", folder / "place"
+    os.mkfifo(pipe)
+    place.mkdir()
+    moved = Moved(bench, text=pipe)
+    out = place / name_of(command)
+    child = bench.start(COMMANDS[command](moved, out))
+    try:
+        # Opens without waiting for a reader that may never come.
+        writer = os.open(pipe, os.O_RDWR)
+        os.write(writer, bench.text.read_bytes()[:30_000])
+        time.sleep(1)
+        if child.poll() is None:
+            child.send_signal(signal.SIGINT)
+        _, stderr = child.communicate(timeout=20)
+        os.close(writer)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return "HANGS"
+    done = subprocess.CompletedProcess([], child.returncode, b"", stderr)
+    if command in PRINTS:
+        out.unlink(missing_ok=True)
+    if child.returncode != 130:
+        return refusal(done, place, [])
+    return "LEFT " + ", ".join(listing(place)) if listing(place) else "stopped"
+
+
+def ignored_hang_up(bench, command, folder):
+    """As under nohup: a signal that is ignored from the start stays so."""
+    out = folder / name_of(command)
+    child = bench.start(COMMANDS[command](bench, out), preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    time.sleep(0.05)
+    child.send_signal(signal.SIGHUP)
+    stdout, stderr = child.communicate(timeout=600)
+    return outcome(bench, command, subprocess.CompletedProcess([], child.returncode, stdout, stderr), out, folder, [])
+
+
+def clock_went_back(bench, command, folder):
+    """What a killed process left, what it read and the folders are of years to come, or of 1970."""
+    out, seen = folder / name_of(command), set()
+    for moment in (time.time() + 10 * 365 * 86_400, 1.0):
+        for _ in range(3):
+            child = bench.start(COMMANDS[command](bench, out))
+            time.sleep(random.uniform(0, 0.4))
+            child.kill()
+            child.communicate(timeout=60)
+            if out.exists() and command not in RESUMES:
+                shutil.rmtree(out) if out.is_dir() else out.unlink()
+        for path in [bench.model, bench.text, bench.plan, bench.analysis, folder, *folder.rglob("*")]:
+            os.utime(path, (moment, moment))
+        resume = ["--resume"] if command in RESUMES and out.exists() else []
+        done = bench.run([*COMMANDS[command](bench, out), *resume])
+        seen.add(outcome(bench, command, done, out, folder, listing(folder)))
+        # Of years to come: whoever works there may have begun at that moment, by a clock that goes right.
+        hidden = [name for name in listing(folder) if Path(name).name.startswith(".") and Path(name).parts[0] != "out"]
+        seen.update(["STALE " + ", ".join(hidden)] if hidden and moment == 1.0 else [])
+        shutil.rmtree(out) if out.is_dir() else out.unlink(missing_ok=True)
     return ", ".join(sorted(seen))
 
 
@@ -338,9 +458,9 @@ def little_memory(bench, command, folder):
                          env={**os.environ, "RAYON_NUM_THREADS": "2"})
         if done.returncode == 0:
             seen.add("whole" if whole(bench, command, out) is None else "NOT WHOLE")
-        elif command != "train" and out.exists() and whole(bench, command, out):
+        elif command not in RESUMES and out.exists() and whole(bench, command, out):
             seen.add("HALF")
-        elif command == "train" and out.exists():
+        elif command in RESUMES and out.exists():
             # What it saved stays; with memory --resume goes on from it.
             done = bench.run([*COMMANDS[command](bench, out), "--resume"])
             after = outcome(bench, command, done, out, folder, listing(folder))
@@ -360,39 +480,48 @@ def closed_streams(bench, command, folder):
     return outcome(bench, command, done, out, folder, [])
 
 
+def placed(make):
+    """A fault of where results go, which commands that print do not meet."""
+    return lambda bench, command, folder: "-" if command in PRINTS else make(bench, command, folder)
+
+
 FAULTS = {
     "disk full at once": lambda b, c, f: full_disk(b, c, f, 0.0),
     "disk full at half": lambda b, c, f: full_disk(b, c, f, 0.5),
     "disk full at 95 %": lambda b, c, f: full_disk(b, c, f, 0.95),
-    "read-only folder": read_only,
-    "another file system": other_file_system,
-    "no such folder": no_parent,
-    "folder whose name is no UTF-8": odd_names,
-    "result whose name is no UTF-8": odd_result,
+    "read-only folder": placed(read_only),
+    "another file system": placed(other_file_system),
+    "no such folder": placed(no_parent),
+    "folder whose name is no UTF-8": placed(odd_names),
+    "result whose name is no UTF-8": placed(odd_result),
     "umask, locale, no home": odd_surroundings,
     "SIGINT": lambda b, c, f: by_signal(b, c, f, signal.SIGINT, 6),
     "SIGTERM": lambda b, c, f: by_signal(b, c, f, signal.SIGTERM, 6),
+    "SIGHUP": lambda b, c, f: by_signal(b, c, f, signal.SIGHUP, 4),
+    "SIGHUP under nohup": ignored_hang_up,
     "SIGKILL": lambda b, c, f: by_signal(b, c, f, signal.SIGKILL, 12),
     "model and text removed": lambda b, c, f: changed_under(b, c, f, "removed"),
     "model and text cut": lambda b, c, f: changed_under(b, c, f, "cut"),
-    "two at once": two_at_once,
+    "input that stalls": stalled_input,
+    "clock that went back": clock_went_back,
+    "two at once": placed(two_at_once),
     "little memory": little_memory,
-    "closed output": closed_streams,
+    "closed output": placed(closed_streams),
 }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", type=Path)
-    parser.add_argument("--only", help="a fault or a command")
+    parser.add_argument("--only", nargs="+", default=[], help="faults and commands")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     random.seed(asked.seed)
     failed = 0
     with tempfile.TemporaryDirectory(prefix="pillars-faults-") as home:
         bench = Bench(asked.program.resolve(), Path(home))
-        commands = [c for c in COMMANDS if asked.only in (None, c) or asked.only in FAULTS]
-        faults = {k: v for k, v in FAULTS.items() if asked.only in (None, k) or asked.only in COMMANDS}
+        commands = [c for c in COMMANDS if c in asked.only or not COMMANDS.keys() & set(asked.only)]
+        faults = {k: v for k, v in FAULTS.items() if k in asked.only or not FAULTS.keys() & set(asked.only)}
         print("| fault | " + " | ".join(commands) + " |\n|" + " --- |" * (len(commands) + 1))
         for fault, make in faults.items():
             cells = []

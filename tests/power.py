@@ -1,11 +1,12 @@
 """Loss of power at every write of every command that writes. Opt-in, for Linux with strace.
 
-    python3 tests/power.py target/debug/pillars [--only NAME] > power.md
+    python3 tests/power.py target/debug/pillars [--only NAME] [--store TESTS] > power.md
 
 The system calls of one run are recorded, and what a disk may hold is asked after each of them: names as far as they had
 come, and of every file no more than was synced by then, which is the worst that journaled file systems leave. At each of
 these moments the result is absent, the old one or the new one (of work that is saved on its way: whole files only);
-anything else is printed in capitals and makes the script fail. A command that has said that it is done has also synced the folder that names its result.
+anything else is printed in capitals and makes the script fail. TESTS is the program of the library's unit tests
+(`cargo test --lib --no-run` names it), which saves what the window saves by itself. A command that has said that it is done has also synced the folder that names its result.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from faults import COMMANDS, FOLDERS, Bench, name_of
+from faults import COMMANDS, FOLDERS, PRINTS, RESUMES, Bench, name_of
 
 CALLS = ("openat,open,creat,write,pwrite64,writev,pwritev,copy_file_range,sendfile,ftruncate,fallocate,fsync,fdatasync,"
          "rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat,rmdir,ioctl")
@@ -25,7 +26,7 @@ LINE = re.compile(r"^(\d+) +(?:(\w+)\((.*)\) += (-?\d+)(?:<(.*)>)?(?: .*)?|(\w+)
 PATH = re.compile(r'"((?:[^"\\]|\\.)*)"')
 FD = re.compile(r"(\d+)<([^<>]*)>")
 # Results that are saved again and again while the work goes on.
-GOES_ON = {"curve", "train"}
+GOES_ON = {"curve", "store", *RESUMES}
 WRITES = {"write", "pwrite64", "writev", "pwritev", "ftruncate", "fallocate"}
 
 
@@ -152,8 +153,14 @@ def states(before, trace, target, final, kind):
             lost = {p for p in lost if not p.endswith(("metrics.csv", "metrics.jsonl", ".lock")) and "/." not in p[len(target):]}
             # Made anew by the stage that is under way, unless the state says that it is over.
             lost = {p for p in lost if not re.search("/training/(full|weights)/", p) or now.get(f"{target}/training/state.json") in before.dirty}
+            # A first model is made anew until its configuration, the last of its files, is there.
+            made = lambda p: re.match("(.*/origin)/", p)
+            lost = {p for p in lost if not made(p) or f"{made(p)[1]}/config.json" in now}
             if lost:
                 yield f"{name} {path}: NOT SYNCED {sorted(lost)[:2]}"
+            # The store names the work to open once that work lies there.
+            if f"{target}/last" in now and not any(p.endswith(".pillars") for p in now):
+                yield f"{name} {path}: NAMED TOO EARLY"
             continue
         if now == {} or now == old and not any(f in before.dirty for f in old.values()):
             continue
@@ -162,10 +169,9 @@ def states(before, trace, target, final, kind):
             yield f"{name} {os.path.basename(path)}: MIXED, missing {missing}, lost {sorted(lost)[:2]}"
 
 
-def recorded(bench, args, trace):
+def recorded(argv, trace, **more):
     command = ["strace", "-f", "-qq", "-y", "-s", "4096", "-e", "write=none", "-e", f"trace={CALLS}", "-o", str(trace)]
-    argv = [os.fsdecode(a) for a in bench.argv(args)]
-    return subprocess.run([*command, *argv], stdin=subprocess.DEVNULL, capture_output=True, timeout=900)
+    return subprocess.run([*command, *map(os.fsdecode, argv)], stdin=subprocess.DEVNULL, capture_output=True, timeout=900, **more)
 
 
 def judged(bench, command, place, forced):
@@ -178,7 +184,7 @@ def judged(bench, command, place, forced):
         args = [*args, *(["--force"] if command in FOLDERS else [])]
     trace = place.parent / "trace"
     before, final = Disk(place), Disk(place)
-    done = recorded(bench, args, trace)
+    done = recorded(bench.argv(args), trace)
     if done.returncode:
         return f"FAILED: {done.stderr.decode(errors='replace')[-200:]}"
     count = sum(final.apply(*call) is not None for call in calls(trace))
@@ -194,21 +200,39 @@ def judged(bench, command, place, forced):
     return f"{len(faults)} of {count} moments: {shown}" if faults else f"{count} moments"
 
 
+def judged_store(tests, place):
+    """The workspace and the settings of the window, saved twice."""
+    home, trace = place / "home", place.parent / "trace"
+    before, final = Disk(place), Disk(place)
+    test = ["--ignored", "--exact", "workspace::store::tests::saved_while_recorded"]
+    done = recorded([tests, *test], trace, env={**os.environ, "PILLARS_POWER": str(home)})
+    if done.returncode or b"1 passed" not in done.stdout:
+        return f"FAILED: {(done.stdout + done.stderr).decode(errors='replace')[-200:]}"
+    count = sum(final.apply(*call) is not None for call in calls(trace))
+    real = {str(p) for p in home.rglob("*") if p.is_file()}
+    if real != set(final.under(str(home))):
+        return f"RECORDING DIFFERS: {sorted(real ^ set(final.under(str(home))))[:3]}"
+    faults = list(states(before, trace, str(home), final, "store"))
+    faults += [f"NOT DURABLE: {folder}" for folder in final.unsynced]
+    return f"{len(faults)} of {count} moments: {'; '.join(dict.fromkeys(faults[:2]))}" if faults else f"{count} moments"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program", type=Path)
     parser.add_argument("--only")
+    parser.add_argument("--store", type=Path)
     asked = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="power-"))
     bench = Bench(asked.program.resolve(), home)
     bad = 0
     print("| command | nothing there | over an older result |\n| --- | --- | --- |")
     for command in COMMANDS:
-        if asked.only and asked.only != command:
+        if command in PRINTS or asked.only and asked.only != command:
             continue
         cells = []
         for forced in (False, True):
-            if forced and command == "train":
+            if forced and command in RESUMES:
                 cells.append("goes on instead")
                 continue
             place = home / "disk" / ("over" if forced else "new") / command.replace(" ", "-")
@@ -216,6 +240,12 @@ def main():
             cells.append(judged(bench, command, place.resolve(), forced))
         bad += sum(any(word.isupper() and len(word) > 2 for word in re.findall(r"[A-Z]+", cell)) for cell in cells)
         print(f"| {command} | {' | '.join(cells)} |", flush=True)
+    if asked.store:
+        place = home / "disk" / "store"
+        place.mkdir(parents=True)
+        cell = judged_store(asked.store.resolve(), place.resolve())
+        bad += any(len(word) > 2 for word in re.findall(r"[A-Z]+", cell))
+        print(f"| workspace store | {cell} | saved twice |", flush=True)
     shutil.rmtree(home)
     sys.exit(bad > 0)
 

@@ -60,6 +60,10 @@ impl WorkFolder {
             return Ok(folder);
         }
         let has_begun = path.join(how.begun).is_file();
+        if !has_begun && is_unbegun(path, Path::new(""), how.owns) {
+            remove_unfinished(path);
+            return Ok(folder);
+        }
         if how.resume && has_begun {
             folder.goes_on = true;
             remove_unfinished(path);
@@ -130,6 +134,21 @@ impl WorkFolder {
         let entries = fs::read_dir(&self.path)?.collect::<std::io::Result<Vec<_>>>()?;
         Ok(entries.iter().filter(|e| e.file_name() != LOCK).map(fs::DirEntry::path).collect())
     }
+}
+
+/// Whether a folder holds nothing but what a process left that was killed before its work had begun: files under way that
+/// nobody holds, in folders of such work. `inside` is the folder's path from the one that is taken.
+fn is_unbegun(folder: &Path, inside: &Path, owns: fn(&Path) -> bool) -> bool {
+    let Ok(entries) = fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>) else { return false };
+    entries.iter().all(|entry| {
+        let (path, name) = (entry.path(), entry.file_name());
+        let is_left = || fs::File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => owns(&inside.join(&name)) && is_unbegun(&path, &inside.join(&name), owns),
+            Ok(kind) if kind.is_file() => name == LOCK || name.to_string_lossy().starts_with(HIDDEN) && is_left(),
+            _ => false,
+        }
+    })
 }
 
 /// Removes what a killed process left half-written, here and below. Only who holds the folder's lock may do this.
@@ -203,6 +222,30 @@ mod tests {
         drop(folder);
         assert_eq!(files(parent.path()), [parent.path().join("inside")]);
         assert_eq!(files(&parent.path().join("inside")), [parent.path().join("inside/run.json")]);
+    }
+
+    #[test]
+    fn work_that_was_killed_before_it_had_begun_stands_in_nobodys_way() {
+        let parent = tempfile::tempdir().unwrap();
+        let at = |name: &str| parent.path().join(name);
+        fs::create_dir(at("inside")).unwrap();
+        for name in [".pillars-AbCdEf", "inside/.pillars-GhIjKl", ".pillars-lock"] {
+            fs::write(at(name), "half").unwrap();
+        }
+        let resumed = Taking { resume: true, ..FRESH };
+        // Somebody else writes a file here, or a person put something there.
+        let held = fs::File::open(at(".pillars-AbCdEf")).unwrap();
+        held.try_lock().unwrap();
+        assert!(WorkFolder::take(parent.path(), resumed).unwrap_err().to_string().contains("not empty"));
+        drop(held);
+        fs::create_dir(at("mine")).unwrap();
+        assert!(WorkFolder::take(parent.path(), FRESH).unwrap_err().to_string().contains("not empty"));
+        fs::remove_dir(at("mine")).unwrap();
+        for how in [resumed, FRESH] {
+            fs::write(at("inside/.pillars-GhIjKl"), "half").unwrap();
+            assert!(!WorkFolder::take(parent.path(), how).unwrap().goes_on());
+            assert_eq!(files(&at("inside")), [] as [PathBuf; 0]);
+        }
     }
 
     #[test]

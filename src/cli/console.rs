@@ -47,17 +47,23 @@ impl Console {
     /// was ignored when the process began, as `nohup` has it, stays ignored.
     pub(super) fn take_interrupts(&self) {
         let wish = self.cancel.clone();
+        let take = || {
+            // A second console in one process (tests) cannot take the signal again, and need not.
+            let _ = ctrlc::set_handler(move || {
+                if wish.is_cancelled() {
+                    std::process::exit(130);
+                }
+                wish.cancel();
+            });
+        };
         #[cfg(unix)]
-        let ignored = signals::ignored();
-        // A second console in one process (tests) cannot take the signal again, and need not.
-        let _ = ctrlc::set_handler(move || {
-            if wish.is_cancelled() {
-                std::process::exit(130);
-            }
-            wish.cancel();
+        signals::held_back(|| {
+            let ignored = signals::ignored();
+            take();
+            signals::ignore(&ignored);
         });
-        #[cfg(unix)]
-        signals::ignore(&ignored);
+        #[cfg(not(unix))]
+        take();
     }
 
     /// Prints a result to standard output.
@@ -154,6 +160,24 @@ mod signals {
             now.sa_sigaction == libc::SIG_IGN
         };
         TAKEN.into_iter().filter(is_ignored).collect()
+    }
+
+    /// Does `work` while no signal is heard by this thread, the only one as yet. Those that came meanwhile come then, but not
+    /// those that are ignored by then.
+    pub(super) fn held_back(work: impl FnOnce()) {
+        let mut taken = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+        let mut before = std::mem::MaybeUninit::<libc::sigset_t>::zeroed();
+        // SAFETY: the sets are places that these calls fill, and hold no signal where they fail.
+        unsafe {
+            libc::sigemptyset(taken.as_mut_ptr());
+            for signal in TAKEN {
+                libc::sigaddset(taken.as_mut_ptr(), signal);
+            }
+            libc::pthread_sigmask(libc::SIG_BLOCK, taken.as_ptr(), before.as_mut_ptr());
+        }
+        work();
+        // SAFETY: as above.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
     }
 
     /// Ignores `signals` from now on.

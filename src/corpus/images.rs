@@ -20,6 +20,8 @@ use crate::words::counted;
 /// Images decoded at a time, on all cores.
 const GROUP: usize = 16;
 
+/// Bytes of the largest image that is read, decoded.
+const LARGEST: u64 = 512 << 20;
 /// Endings of images that are read.
 pub(super) const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
 
@@ -226,16 +228,23 @@ fn reader(file: &Path) -> Result<ImageReader<std::io::BufReader<std::fs::File>>>
     ImageReader::open(file).and_then(ImageReader::with_guessed_format).map_err(|e| unreadable(&e, file))
 }
 
+/// The image in a file, upright. What its header claims is held against [`LARGEST`] before memory is asked for.
+fn decoded(file: &Path) -> Result<DynamicImage> {
+    let wrong = |e: image::ImageError| unreadable(&e, file);
+    let mut decoder = reader(file)?.into_decoder().map_err(wrong)?;
+    if decoder.total_bytes() > LARGEST {
+        let (width, height) = decoder.dimensions();
+        let what = format!("it claims {width} x {height} pixels, more than the {} MiB that are read", LARGEST >> 20);
+        return Err(unreadable(&what, file));
+    }
+    let orientation = decoder.orientation().map_err(wrong)?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(wrong)?;
+    image.apply_orientation(orientation);
+    Ok(image)
+}
+
 fn example(file: &Path, processor: &Processor) -> Result<Example> {
-    let read = || -> image::ImageResult<DynamicImage> {
-        let reader = ImageReader::open(file)?.with_guessed_format()?;
-        let mut decoder = reader.into_decoder()?;
-        let orientation = decoder.orientation()?;
-        let mut image = DynamicImage::from_decoder(decoder)?;
-        image.apply_orientation(orientation);
-        Ok(image)
-    };
-    let rgb = read().map_err(|e| unreadable(&e, file))?.into_rgb8();
+    let rgb = decoded(file)?.into_rgb8();
     let image = RgbImage { width: rgb.width() as usize, height: rgb.height() as usize, bytes: rgb.into_raw() };
     let values = processor.apply(&image).map_err(|e| e.at(file))?;
     Ok(Example::new(SourceContent::Values(values)))

@@ -14,6 +14,7 @@
 //! | `reading` | what was read and how, as results record it |
 //! | `batches` | order, held-out split, reading ahead |
 //! | `tokens`, `inputs`, `text`, `pairs` | one kind of input each |
+//! | `spool`, `passing`, `unpacked` | pipes and compressed files as files of their own |
 //! | `tokenizer`, `reader`, `stream` | text to ids, files of any size in blocks and windows |
 //! | `tokenizer_files`, `vocabulary` | the tokenizer that a folder's files say; the one built where there is no `tokenizer.json` |
 //! | `audio`, `spoken` | recordings of speech as samples or spectrograms; what is said in them |
@@ -47,6 +48,7 @@ mod origin;
 mod pairs;
 mod parquet_rows;
 mod passages;
+mod passing;
 mod preview;
 mod prompts;
 mod questions;
@@ -67,6 +69,7 @@ mod tokenizer;
 mod tokenizer_files;
 mod tokens;
 mod unique_keys;
+mod unpacked;
 mod vocabulary;
 
 pub use asked::{AskedEnding, AskedQuestion};

@@ -5,9 +5,9 @@ use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use flate2::read::MultiGzDecoder;
-
+use super::passing::PassingReader;
 use super::settings::Input;
+use super::unpacked::Unpacked;
 use crate::checkpoint::copy_file;
 use crate::error::{Error, Result};
 use crate::task::Ticket;
@@ -49,12 +49,17 @@ impl Spool {
         if about.is_dir() {
             return Ok(None);
         }
-        Self::copied(&mut File::open(path).map_err(place)?, path, !about.is_file(), ticket)
+        if about.is_file() {
+            return Self::copied(&mut File::open(path).map_err(place)?, path, false, ticket);
+        }
+        let named = path.to_path_buf();
+        let mut passing = PassingReader::start(move || File::open(named), ticket).map_err(place)?;
+        Self::copied(&mut passing, path, true, ticket)
     }
 
     /// A copy of what `file` holds, which `path` names: where that `is_passing`, or is compressed.
-    fn copied(file: &mut File, path: &Path, is_passing: bool, ticket: &Ticket) -> Result<Option<Self>> {
-        let place = |e: std::io::Error| Error::from(e).at(path);
+    fn copied(file: &mut dyn Read, path: &Path, is_passing: bool, ticket: &Ticket) -> Result<Option<Self>> {
+        let place = |e: std::io::Error| ticket.check().err().unwrap_or_else(|| Error::from(e).at(path));
         let mut start = [0u8; 2];
         let mut known = 0;
         while known < start.len() {
@@ -71,7 +76,7 @@ impl Spool {
         let all = std::io::Cursor::new(start).take(known as u64).chain(file);
         let mut copy = copy_file().map_err(no_room)?;
         if is_packed {
-            pour(&mut MultiGzDecoder::new(all), &mut copy, ticket)
+            pour(&mut Unpacked::new(all), &mut copy, ticket)
         } else {
             pour(&mut { all }, &mut copy, ticket)
         }
@@ -124,7 +129,7 @@ fn standard_input<'a>(kept: &'a mut Option<File>, ticket: &Ticket) -> Result<&'a
         None => {
             ticket.stage("read the input", None, "kB");
             let mut file = tempfile::tempfile().map_err(no_room)?;
-            pour(&mut std::io::stdin().lock(), &mut file, ticket)?;
+            pour(&mut PassingReader::start(|| Ok(std::io::stdin()), ticket)?, &mut file, ticket)?;
             kept.insert(file)
         }
     };
@@ -139,7 +144,7 @@ fn pour(from: &mut impl Read, to: &mut impl Write, ticket: &Ticket) -> Result<()
             Ok(0) => return to.flush().map_err(no_room),
             Ok(read) => read,
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(e.into()),
+            Err(e) => return ticket.check().and(Err(e.into())),
         };
         to.write_all(piece.get(..read).unwrap_or(&[])).map_err(no_room)?;
         ticket.advance((read as u64).div_ceil(1000))?;
@@ -203,5 +208,30 @@ mod tests {
         let spool = Spool::of(&input, &Ticket::default()).unwrap().unwrap();
         writer.join().unwrap();
         assert_eq!(std::fs::read_to_string(spool.input(&input).path()).unwrap(), wanted);
+    }
+    #[cfg(unix)]
+    #[test]
+    fn a_stop_is_heard_while_a_pipe_is_silent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        // Nobody writes; then somebody does and falls silent.
+        for says in [None, Some("half a line")] {
+            let ticket = Ticket::default();
+            let (input, asked) = (Input::Text(path.clone()), ticket.clone());
+            let (send, receive) = std::sync::mpsc::channel();
+            std::thread::spawn(move || send.send(Spool::of(&input, &asked).map(drop)));
+            let silent = says.map(|text| {
+                let mut writer = File::options().write(true).open(&path).unwrap();
+                writer.write_all(text.as_bytes()).unwrap();
+                writer
+            });
+            std::thread::sleep(std::time::Duration::from_millis(150));
+            ticket.cancel_token().cancel();
+            let end = receive.recv_timeout(std::time::Duration::from_secs(20)).expect("the stop was not heard");
+            assert!(end.is_err_and(|error| error.is_cancelled()));
+            // Lets the thread that was left behind go.
+            drop(silent.unwrap_or_else(|| File::options().write(true).open(&path).unwrap()));
+        }
     }
 }

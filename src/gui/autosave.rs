@@ -37,13 +37,13 @@ impl Autosave {
         self.seen.as_ref().zip(self.in_file.as_ref()).is_some_and(|(seen, file)| seen.work != *file)
     }
 
-    /// A snapshot to write; `None` where the disk holds the same. One whose write failed or has not ended is no such thing.
+    /// What is to be written; `None` where the disk holds the same. One whose write failed or has not ended is no such thing.
     pub(super) fn snapshot(
         &mut self,
         store: &Store,
         settings: ProgramSettings,
         workspace: Workspace,
-    ) -> Option<WorkSnapshot> {
+    ) -> Option<UnsavedWork> {
         let is_latest = |(s, w): &(ProgramSettings, Workspace)| *s == settings && is_same(w, &workspace);
         // A worker that writes right now is not waited for.
         let is_written = || self.disk.try_lock().is_ok_and(|disk| disk.number == self.taken);
@@ -52,7 +52,7 @@ impl Autosave {
         }
         self.latest = Some((settings.clone(), workspace.clone()));
         self.taken += 1;
-        Some(WorkSnapshot {
+        Some(UnsavedWork {
             number: self.taken,
             settings,
             workspace,
@@ -83,7 +83,7 @@ fn held(disk: &Mutex<OnDisk>) -> MutexGuard<'_, OnDisk> {
 }
 
 /// Settings and work as they were at one moment.
-pub(super) struct WorkSnapshot {
+pub(super) struct UnsavedWork {
     number: u64,
     settings: ProgramSettings,
     workspace: Workspace,
@@ -91,7 +91,7 @@ pub(super) struct WorkSnapshot {
     disk: Arc<Mutex<OnDisk>>,
 }
 
-impl WorkSnapshot {
+impl UnsavedWork {
     /// Writes it unless a newer one was written; it may run on a worker. Gives the file with the work of another window,
     /// where there is such work.
     ///
@@ -162,9 +162,9 @@ mod tests {
             let store = Store::at(folder.path().join(seed.to_string()));
             let mut autosave = Autosave::default();
             let take = |n| autosave.snapshot(&store, ProgramSettings::default(), work(n)).unwrap();
-            let mut all: Vec<WorkSnapshot> = (0..SNAPSHOTS).map(take).collect();
+            let mut all: Vec<UnsavedWork> = (0..SNAPSHOTS).map(take).collect();
             all.shuffle(&mut StdRng::seed_from_u64(seed));
-            let mut shares: Vec<Vec<WorkSnapshot>> = Vec::new();
+            let mut shares: Vec<Vec<UnsavedWork>> = Vec::new();
             shares.resize_with(WORKERS, Vec::new);
             for (at, snapshot) in all.into_iter().enumerate() {
                 shares[at % WORKERS].push(snapshot);

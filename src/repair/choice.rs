@@ -17,6 +17,9 @@ use crate::plan::{self, Amount, Method, Plan, PlanRequest};
 
 /// The ridge under which heads are chosen: small, since the order hardly depends on it.
 const RIDGE: f64 = 1e-4;
+/// What may be left of a mean square by rounding once the square of the mean is taken away: outputs that hardly vary have a
+/// covariance of no more, which alone could not be factored.
+const ROUNDING: f64 = 1e-10;
 
 /// Which heads stay, by any method; `moments` are those of `analysis`, which the method `reconstruction` needs.
 ///
@@ -221,6 +224,7 @@ fn covariance(moments: &SiteMoments) -> Result<(Mat<f64>, f64)> {
     let total = moments.total()?;
     let n = total.tokens as f64;
     let mut c = dense(&total.square, 1.0 / n);
+    let least = pull(&c, ROUNDING);
     if moments.output_bias {
         for j in 0..c.ncols() {
             for i in 0..c.nrows() {
@@ -228,7 +232,7 @@ fn covariance(moments: &SiteMoments) -> Result<(Mat<f64>, f64)> {
             }
         }
     }
-    let pull = pull(&c, RIDGE);
+    let pull = pull(&c, RIDGE).max(least);
     Ok((c, pull))
 }
 

@@ -54,9 +54,16 @@ pub fn caught<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
             .map(|s| (*s).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "unknown cause".to_owned());
-        Err(Error::new(format!("internal fault: {text}")).hint("please report it with what you did"))
+        Err(match SCARCE.iter().any(|words| text.contains(words)) {
+            true => Error::new(format!("the system gave no more threads or memory: {text}"))
+                .hint("free some, or compute with fewer threads (RAYON_NUM_THREADS)"),
+            false => Error::new(format!("internal fault: {text}")).hint("please report it with what you did"),
+        })
     })
 }
+
+/// What systems say where they have no more threads or memory to give.
+const SCARCE: [&str; 2] = ["Resource temporarily unavailable", "Cannot allocate memory"];
 
 /// What became of a [`Task`] when asked.
 pub enum TaskState<T> {
@@ -127,6 +134,8 @@ mod tests {
         let runner = Runner::new(|| {});
         let failed = wait(runner.spawn("boom", |_| -> Result<()> { panic!("boom") }));
         assert!(failed.is_err_and(|e| e.to_string().contains("boom") && !e.is_cancelled()));
+        let scarce = caught(|| -> Result<()> { panic!("no worker: {:?}", "Resource temporarily unavailable") });
+        assert!(scarce.is_err_and(|e| e.to_string().starts_with("the system gave no more threads")));
         let task = runner.spawn("long", |ticket| -> Result<()> {
             loop {
                 ticket.advance(1)?;

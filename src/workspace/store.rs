@@ -293,6 +293,25 @@ mod tests {
         assert_eq!(back(&store), workspace);
     }
 
+    /// Saves twice in the folder that `PILLARS_POWER` names; `tests/power.py` records every system call of it.
+    #[test]
+    #[ignore = "tests/power.py runs it"]
+    fn saved_while_recorded() {
+        let store = Store::at(std::env::var_os("PILLARS_POWER").unwrap());
+        for notes in ["first", "second"] {
+            let mut analysis = analysis();
+            analysis.settings.input = notes.to_owned();
+            let workspace = Workspace {
+                model: Some(ModelRef { folder: "/m".into(), fingerprint: "a".to_owned() }),
+                analysis: Some(Arc::new(analysis)),
+                notes: notes.to_owned(),
+                ..Workspace::default()
+            };
+            store.save_settings(&ProgramSettings::default()).unwrap();
+            store.save_workspace(&workspace, true).unwrap();
+        }
+    }
+
     #[test]
     fn second_moments_come_back_with_the_run_that_they_are_of() {
         use crate::analysis::{Moments, SecondMoment, SiteMoments, Symmetric};

@@ -407,6 +407,23 @@ fn signals_that_were_ignored_at_the_start_stay_ignored() {
     assert_eq!(run("trap '' HUP;"), Some(0));
 }
 
+/// Also while the program takes signals over: a shell sends them without pause from its first moment on.
+#[cfg(unix)]
+#[test]
+fn an_ignored_signal_is_ignored_at_every_moment() {
+    let desk = Desk::new();
+    let script = "trap '' HUP; \"$0\" evaluate \"$1\" --tokens \"$2\" & p=$!; i=0; \
+                  while [ $i -lt 30000 ]; do kill -HUP $p; i=$((i + 1)); done 2>/dev/null; wait $p";
+    for _ in 0..16 {
+        let output = Command::new("sh")
+            .args(["-c", script, env!("CARGO_BIN_EXE_pillars")])
+            .args([desk.name("m"), desk.name("t.jsonl")])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 #[test]
 fn features_are_written_map_by_map_and_attention_may_stay_away() {
     let desk = Desk::new();

@@ -1,6 +1,6 @@
 //! The main job where sizes and numbers are at their ends: one token, one head, hundreds of layers, heads that are zero,
 //! values near the ends of 16 bits. Never a panic, never a number that is none.
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use pillars::checkpoint::{Stored, TensorPlan, write_safetensors};
@@ -8,7 +8,7 @@ use pillars::model::Model;
 use pillars::{Amount, Input, Method, Opened, Plan, PlanRequest, PruneSpec, Spec, Ticket};
 use serde_json::{Value, json};
 
-use crate::common::{random_model, tensors_of};
+use crate::common::{fixtures, random_model, tensors_of, test_data};
 
 /// A small decoder with these changes.
 fn config(changes: &Value) -> Value {
@@ -21,22 +21,30 @@ fn config(changes: &Value) -> Value {
     config
 }
 
+/// Ids below `vocabulary`, spread over it.
+fn ids(vocabulary: usize, n: usize, length: usize) -> Vec<usize> {
+    (0..length).map(|i| (i * (vocabulary / 13 | 1) + n * 11 + 3) % vocabulary).collect()
+}
+
 /// Lines of so many tokens each.
-fn lines(folder: &Path, lengths: &[usize]) -> Input {
+fn lines(folder: &Path, vocabulary: usize, lengths: &[usize]) -> Input {
     let path = folder.join("tokens.jsonl");
-    let line = |(n, length): (usize, &usize)| {
-        json!({"input_ids": (0..*length).map(|i| (i * 5 + n * 11 + 3) % 64).collect::<Vec<_>>()}).to_string() + "\n"
-    };
+    let line = |(n, length): (usize, &usize)| json!({"input_ids": ids(vocabulary, n, *length)}).to_string() + "\n";
     std::fs::write(&path, lengths.iter().enumerate().map(line).collect::<String>()).unwrap();
     Input::Tokens(path)
 }
 
-/// Analysis, plans by every method that needs no more, quality, export: what came out, or why not.
+/// The job on lines of so many tokens each.
 fn whole_job(model: &Model, lengths: &[usize], spec: Spec) -> pillars::Result<Plan> {
+    let scratch = tempfile::tempdir().unwrap();
+    job(model, lines(scratch.path(), 64, lengths), spec)
+}
+
+/// Analysis, plans by every method that needs no more, quality, export: what came out, or why not.
+fn job(model: &Model, input: Input, spec: Spec) -> pillars::Result<Plan> {
     let (scratch, ticket) = (tempfile::tempdir().unwrap(), Ticket::default());
     let opened = Opened::open(model.checkpoint().folder(), &ticket)?;
-    let input = Some(lines(scratch.path(), lengths));
-    let spec = Spec { input, moments: true, importance: true, confidence: true, ..spec };
+    let spec = Spec { input: Some(input), moments: true, importance: true, confidence: true, ..spec };
     let run = spec.check(&opened).map_err(pillars::refusal)?;
     let found = run.analyze(&ticket)?;
     let text = serde_json::to_string(&found.analysis).unwrap();
@@ -94,10 +102,25 @@ fn hundreds_of_layers() {
     whole_job(&model, &[6, 5], Spec::default()).unwrap();
 }
 
-/// The model with some tensors changed, in this type.
+#[test]
+fn a_vocabulary_of_64_thousand_and_long_texts() {
+    let wide = json!({"vocab_size": 65_536, "hidden_size": 8, "intermediate_size": 8, "max_position_embeddings": 1024});
+    let (_folder, model) = random_model(&config(&wide));
+    let scratch = tempfile::tempdir().unwrap();
+    let input = lines(scratch.path(), 65_536, &[600, 350]);
+    job(&model, input, Spec { batch_size: Some(1), ..Spec::default() }).unwrap();
+}
+
+/// A random decoder with some tensors changed, in this type.
 fn changed(stored: Stored, change: impl Fn(&str, Tensor) -> Tensor) -> (tempfile::TempDir, Model) {
-    let (folder, model) = random_model(&config(&json!({})));
-    let tensors = tensors_of(&model);
+    let (_folder, model) = random_model(&config(&json!({})));
+    changed_of(&model, stored, change)
+}
+
+/// A model with some tensors changed, in this type.
+fn changed_of(model: &Model, stored: Stored, change: impl Fn(&str, Tensor) -> Tensor) -> (tempfile::TempDir, Model) {
+    let folder = model.checkpoint().folder();
+    let tensors = tensors_of(model);
     let mut names: Vec<&String> = tensors.keys().collect();
     names.sort();
     let plans: Vec<TensorPlan> = names
@@ -105,7 +128,7 @@ fn changed(stored: Stored, change: impl Fn(&str, Tensor) -> Tensor) -> (tempfile
         .map(|name| TensorPlan { name: (*name).clone(), stored, shape: tensors[*name].dims().to_vec() })
         .collect();
     let copy = tempfile::tempdir().unwrap();
-    std::fs::copy(folder.path().join("config.json"), copy.path().join("config.json")).unwrap();
+    std::fs::copy(folder.join("config.json"), copy.path().join("config.json")).unwrap();
     write_safetensors(&copy.path().join("model.safetensors"), &plans, |plan| {
         let tensor = change(&plan.name, tensors[&plan.name].clone());
         pillars::checkpoint::tensor_bytes(&tensor.to_dtype(stored.dtype()).unwrap())
@@ -117,22 +140,75 @@ fn changed(stored: Stored, change: impl Fn(&str, Tensor) -> Tensor) -> (tempfile
 
 #[test]
 fn heads_that_are_zero() {
-    let zero = |name: &str, tensor: Tensor| if name.contains("o_proj") { tensor.zeros_like().unwrap() } else { tensor };
-    let (_folder, model) = changed(Stored::F32, zero);
+    let (_folder, model) = changed(Stored::F32, silent);
     whole_job(&model, &[9, 12, 7], Spec::default()).unwrap();
-    let (_folder, model) = changed(Stored::F32, |_, tensor| tensor.zeros_like().unwrap());
+    let (_folder, model) = changed(Stored::F32, nothing);
     whole_job(&model, &[9, 12, 7], Spec::default()).unwrap();
+}
+
+/// Values of heads as large as 16 bits hold them.
+fn large(name: &str, tensor: Tensor) -> Tensor {
+    match name.contains("v_proj") || name.contains("value") {
+        true => (tensor * 3e5).unwrap().clamp(-6e4, 6e4).unwrap(),
+        false => tensor,
+    }
+}
+
+fn small(_: &str, tensor: Tensor) -> Tensor {
+    (tensor * 1e-6).unwrap()
+}
+
+/// What heads put out is nothing.
+fn silent(name: &str, tensor: Tensor) -> Tensor {
+    let is_output = ["o_proj", "out_proj", "attention.output.dense"].iter().any(|part| name.contains(part));
+    if is_output { tensor.zeros_like().unwrap() } else { tensor }
+}
+
+fn nothing(_: &str, tensor: Tensor) -> Tensor {
+    tensor.zeros_like().unwrap()
+}
+
+/// Inputs of an encoder, an encoder-decoder and a model of pictures.
+fn inputs_of_other_kinds(folder: &Path) -> [(&'static str, Input); 3] {
+    let write = |name: &str, line: &dyn Fn(usize) -> Value| -> PathBuf {
+        let path = folder.join(name);
+        std::fs::write(&path, (0..3).map(|n| line(n).to_string() + "\n").collect::<String>()).unwrap();
+        path
+    };
+    let one = write("one.jsonl", &|n| json!({"input_ids": ids(90, n, 9 + n)}));
+    let two = write("two.jsonl", &|n| json!({"input_ids": ids(90, n, 9 + n), "labels": ids(90, n + 1, 7)}));
+    let pictures = folder.join("pictures");
+    std::fs::create_dir(&pictures).unwrap();
+    for name in ["a_small.png", "b_tall.png", "c_grey.png"] {
+        std::fs::copy(test_data().join("images").join(name), pictures.join(name)).unwrap();
+    }
+    [("bert", Input::Tokens(one)), ("bart", Input::Tokens(two)), ("vit", Input::Images(pictures))]
+}
+
+#[test]
+fn other_kinds_of_models_with_heads_of_zero_and_values_near_the_ends() {
+    let scratch = tempfile::tempdir().unwrap();
+    for (family, input) in inputs_of_other_kinds(scratch.path()) {
+        let model = Model::open(fixtures().join(family)).unwrap();
+        let changes: [(Stored, fn(&str, Tensor) -> Tensor); 5] = [
+            (Stored::F32, silent),
+            (Stored::F32, nothing),
+            (Stored::F16, large),
+            (Stored::BF16, large),
+            (Stored::F16, small),
+        ];
+        for (stored, change) in changes {
+            let (_folder, model) = changed_of(&model, stored, change);
+            let spec = Spec { batch_size: Some(2), ..Spec::default() };
+            job(&model, input.clone(), spec).unwrap_or_else(|e| panic!("{family} {stored:?}: {e}"));
+        }
+    }
 }
 
 #[test]
 fn values_near_the_ends_of_sixteen_bits() {
-    let large = |name: &str, tensor: Tensor| match name.contains("v_proj") {
-        true => (tensor * 3e5).unwrap().clamp(-6e4, 6e4).unwrap(),
-        false => tensor,
-    };
-    let small = |_: &str, tensor: Tensor| (tensor * 1e-6).unwrap();
     for stored in [Stored::F16, Stored::BF16] {
-        for change in [&large as &dyn Fn(&str, Tensor) -> Tensor, &small] {
+        for change in [large as fn(&str, Tensor) -> Tensor, small] {
             let (_folder, model) = changed(stored, change);
             for precision in ["f32", "bf16"] {
                 let precision = precision.parse().unwrap();

@@ -10,6 +10,7 @@
     missing_docs
 )]
 
+mod bombs;
 #[path = "../common/mod.rs"]
 mod common;
 mod fuzz;

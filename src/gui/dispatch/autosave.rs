@@ -7,7 +7,7 @@ use eframe::egui;
 
 use super::opening::other_window;
 use crate::gui::app::App;
-use crate::gui::autosave::{Fingerprint, Work, WorkSnapshot};
+use crate::gui::autosave::{Fingerprint, UnsavedWork, Work};
 use crate::gui::jobs::{JobKind, JobOutcome};
 
 /// How long changes are gathered before they are written.
@@ -81,7 +81,7 @@ impl App {
     }
 
     /// Everything that is not written yet.
-    pub(super) fn what_to_save(&mut self) -> Option<WorkSnapshot> {
+    pub(super) fn what_to_save(&mut self) -> Option<UnsavedWork> {
         let (settings, workspace) = (self.state.settings.clone(), self.workspace());
         self.autosave.snapshot(&self.state.store, settings, workspace)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::corpus::{DataColumns, Input};
 use crate::error::Error;
 use crate::gui::app::App;
-use crate::gui::autosave::WorkSnapshot;
+use crate::gui::autosave::UnsavedWork;
 use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::gui::repairing::FoundMoments;
 use crate::gui::state::{Lost, Overlay};
@@ -96,7 +96,7 @@ impl App {
         let save = self.what_to_save();
         let (store, cache) = (self.state.store.clone(), self.state.cache.clone());
         self.state.jobs.start(JobKind::Open, title, move |ticket| {
-            let other = save.map(WorkSnapshot::write).transpose()?.flatten();
+            let other = save.map(UnsavedWork::write).transpose()?.flatten();
             let mut notes: Vec<String> = other.iter().map(|path| other_window(path)).collect();
             let located = locate(&path, &cache)?;
             notes.extend(located.note);

@@ -14,7 +14,7 @@ use crate::common::words::model_of;
 use crate::common::{fixtures, test_data};
 
 /// Reads an input to its end.
-pub(super) fn read_all(model: &Model, input: &Input, purpose: Purpose) -> pillars::Result<()> {
+pub(crate) fn read_all(model: &Model, input: &Input, purpose: Purpose) -> pillars::Result<()> {
     let settings = CorpusSettings { batch_size: 4, purpose, ..CorpusSettings::default() };
     let folder = model.checkpoint().folder();
     let corpus = Corpus::open(input, folder, &Intake::of(model)?, &settings, &Ticket::default())?;

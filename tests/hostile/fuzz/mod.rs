@@ -22,13 +22,14 @@ mod writers;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use self::damage::damaged;
+pub(crate) use self::inputs::read_all;
 use crate::{assert_one_line, largest, largest_anywhere};
 
 /// The most that a reader of a small file may ask for in one piece.
@@ -38,6 +39,11 @@ const DECODED_BYTES: usize = 600 << 20;
 
 /// Targets that may ask for much run alone, so that others are not blamed.
 static CROWD: RwLock<()> = RwLock::new(());
+
+/// For as long as it is held, no target runs.
+pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
+    CROWD.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|n| n.parse().ok())
@@ -110,7 +116,7 @@ impl Target<'_> {
         let shared = || CROWD.read().unwrap_or_else(PoisonError::into_inner);
         let (_others, _alone) = match self.most > MODERATE_BYTES {
             false => (Some(shared()), None),
-            true => (None, Some(CROWD.write().unwrap_or_else(PoisonError::into_inner))),
+            true => (None, Some(alone())),
         };
         fs::write(self.path, bytes).unwrap();
         (largest(), largest_anywhere());
