@@ -14,7 +14,6 @@ use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, meas
 use eframe::egui::{Key, Modifiers};
 use large::{VIEWS, Window, open_large};
 use pillars::analysis::{Document, ModelInfo};
-use pillars::corpus::Input;
 use pillars::model::Model;
 use pillars::run::Spec;
 use pillars::workspace::{ModelRef, Store, Workspace, sample};
