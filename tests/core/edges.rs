@@ -23,7 +23,7 @@ fn config(changes: &Value) -> Value {
 
 /// Ids below `vocabulary`, spread over it.
 fn ids(vocabulary: usize, n: usize, length: usize) -> Vec<usize> {
-    (0..length).map(|i| (i * (vocabulary / 13 | 1) + n * 11 + 3) % vocabulary).collect()
+    (0..length).map(|i| (i * ((vocabulary / 13) | 1) + n * 11 + 3) % vocabulary).collect()
 }
 
 /// Lines of so many tokens each.
@@ -77,6 +77,9 @@ fn has_null(value: &Value) -> bool {
         _ => false,
     }
 }
+
+/// What becomes of a weight of a name.
+type Change = fn(&str, Tensor) -> Tensor;
 
 #[test]
 fn one_token_one_sequence_and_one_head() {
@@ -190,7 +193,7 @@ fn other_kinds_of_models_with_heads_of_zero_and_values_near_the_ends() {
     let scratch = tempfile::tempdir().unwrap();
     for (family, input) in inputs_of_other_kinds(scratch.path()) {
         let model = Model::open(fixtures().join(family)).unwrap();
-        let changes: [(Stored, fn(&str, Tensor) -> Tensor); 5] = [
+        let changes: [(Stored, Change); 5] = [
             (Stored::F32, silent),
             (Stored::F32, nothing),
             (Stored::F16, large),
