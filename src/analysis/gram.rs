@@ -24,7 +24,9 @@ impl Gram {
             return Err(Error::new(format!("a gram matrix of {} numbers does not fit {heads} heads", values.len())));
         }
         if values.iter().any(|v| !v.is_finite()) {
-            return Err(Error::new("a gram matrix holds numbers that are not finite"));
+            return Err(Error::new("a gram matrix holds numbers that are not finite").hint(
+                "the model overflows: compute in a wider type, or lower the learning rate that it was trained with",
+            ));
         }
         let mut gram = Self { heads, values };
         for i in 0..heads {

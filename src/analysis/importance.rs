@@ -64,10 +64,11 @@ impl Importance {
 /// Michel et al. 2019: `I_h = mean over batches of |dL / d gate_h|` at open gates, per site. `losses` gives the scalar
 /// loss of a batch that `network` reads through the gates; of several their derivatives' sizes are averaged, and a batch
 /// without one gives no sample. With several sequences in a batch the derivative is that of their joint loss, as in the
-/// authors' code; batches of one sequence give the paper's expectation.
+/// authors' code; batches of one sequence give the paper's expectation. `total` is how many batches there are, where that is known.
 pub fn importance(
     network: &Network,
     batches: impl IntoIterator<Item = Result<Batch>>,
+    total: Option<u64>,
     losses: impl Fn(&Gates, &Batch) -> Result<Vec<Tensor>>,
     ticket: &Ticket,
 ) -> Result<Importance> {
@@ -85,11 +86,6 @@ pub fn importance(
         let none = vec![0.0; attention.heads];
         layers.push(ImportanceSums { site, gate, sums: none.clone(), squares: none });
     }
-    let batches = batches.into_iter();
-    let total = match batches.size_hint() {
-        (low, Some(high)) if low == high => Some(high as u64),
-        _ => None,
-    };
     ticket.stage("measure importance", total, "batches");
     let (mut samples, mut skipped) = (0, 0);
     for batch in batches {

@@ -14,7 +14,7 @@ use super::no_checkpoint::{explain_file, explain_folder};
 use super::pickle::read_pickle_header;
 use super::{Config, GgufTensors, Stored};
 use crate::error::{Error, Result};
-use crate::words::hexadecimal;
+use crate::words::{counted, hexadecimal};
 
 /// Files that hold all weights, and those that list the files that do, in the order in which they are looked for.
 const SINGLE: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
@@ -322,6 +322,11 @@ fn shard_names(folder: &Path) -> Result<Vec<String>> {
         }
     }
     let Some(index_path) = index_path else {
+        if let Some((count, index)) = unlisted_shards(folder) {
+            let what =
+                format!("the weights lie in {}, and {index}, which lists them, is not there", counted(count, "files"));
+            return Err(Error::new(what).at(folder).hint("download it too, or save the model again with transformers"));
+        }
         let what = format!("neither {}, {} nor their indices are there", SINGLE[0], SINGLE[1]);
         return Err(Error::new(what).at(folder).hint("give a folder in Hugging Face layout"));
     };
@@ -344,6 +349,25 @@ fn shard_names(folder: &Path) -> Result<Vec<String>> {
         }
     }
     Ok(names)
+}
+
+/// How many files are parts of weights by their names, `model-00001-of-00002.safetensors`, and the index that would list them.
+fn unlisted_shards(folder: &Path) -> Option<(usize, &'static str)> {
+    let names: Vec<String> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    SINGLE.into_iter().zip(INDEX).find_map(|(single, index)| {
+        let (stem, ending) = single.rsplit_once('.')?;
+        let is_part = |name: &&String| {
+            let inside = name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(ending)?.strip_suffix('.'));
+            inside.is_some_and(|part| part.starts_with('-') && part.contains("-of-"))
+        };
+        let count = names.iter().filter(is_part).count();
+        (count > 0).then_some((count, index))
+    })
 }
 
 #[cfg(unix)]

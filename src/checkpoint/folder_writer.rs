@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::folder_of;
 use super::foreign::{files_in, listed_files, refuse_foreign};
 use super::hidden::{folder_beside, sync_folder};
+use super::{Lock, folder_of};
 use crate::error::{Error, Result};
 
 /// A folder that comes into being whole or not at all: everything is written to a hidden folder beside it,
@@ -18,12 +18,19 @@ pub struct FolderWriter {
     replace: bool,
     /// Locked while this process works in it, so that others know it is no rubbish.
     _lock: Option<File>,
+    /// The place itself, which no other process takes meanwhile.
+    _place: Lock,
 }
 
 impl FolderWriter {
     /// Begins a folder. An existing `target` is refused unless it is empty, or `replace` is set, it holds `marker`, the file
     /// by which this program knows its own results, and no file that this does not list under `files`.
+    ///
+    /// # Errors
+    /// Also where another process writes there, or the folder above cannot be written.
     pub fn new(target: &Path, replace: bool, marker: &str) -> Result<Self> {
+        // First of all: what another process is about to put there is not there yet.
+        let place = Lock::beside(target)?;
         let occupied = match fs::read_dir(target) {
             Ok(mut entries) => entries.next().is_some(),
             Err(_) if target.exists() => {
@@ -41,7 +48,7 @@ impl FolderWriter {
             refuse_foreign(target, |file| file == Path::new(marker) || listed.contains(file))?;
         }
         let (work, lock) = folder_beside(target)?;
-        Ok(Self { target: target.to_path_buf(), work, replace: occupied, _lock: lock })
+        Ok(Self { target: target.to_path_buf(), work, replace: occupied, _lock: lock, _place: place })
     }
 
     pub fn path(&self) -> &Path {
@@ -213,6 +220,17 @@ mod tests {
             }
             assert_eq!(fs::read(&file).unwrap(), b"mine");
         }
+    }
+
+    #[test]
+    fn one_process_writes_a_folder() {
+        let parent = tempfile::tempdir().unwrap();
+        let out = parent.path().join("out");
+        let held = FolderWriter::new(&out, false, "pillars.json").unwrap();
+        let error = FolderWriter::new(&out, true, "pillars.json").map(drop).unwrap_err().to_string();
+        assert!(error.contains(&format!("(process {}) works here", std::process::id())), "{error}");
+        held.finish().unwrap();
+        assert_eq!(names(parent.path()), ["out"]);
     }
 
     #[test]

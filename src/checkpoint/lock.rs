@@ -1,12 +1,13 @@
 //! One process at a time works on a file or folder.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::cannot_make;
-use super::hidden::{has_ended, own_tag};
+use super::hidden::{HIDDEN, has_ended, own_tag};
+use super::{cannot_make, folder_of};
 use crate::error::{Error, Result};
 
 /// How often a lock is tried that is held though the process that it names has ended.
@@ -66,6 +67,32 @@ impl Lock {
             number.map_err(|error| cannot_make(error, what))?;
             return Ok(lock);
         }
+    }
+}
+
+impl Lock {
+    /// Takes the place of the file or folder at `path` while it is made: a hidden file beside it.
+    ///
+    /// # Errors
+    /// As [`Lock::take`].
+    pub(super) fn beside(path: &Path) -> Result<Self> {
+        Self::beside_as(path, ".lock")
+    }
+
+    /// Keeps other processes from preparing what is to become the folder at `path`, which takes its place by itself once it is
+    /// written.
+    ///
+    /// # Errors
+    /// As [`Lock::take`].
+    pub fn of_work_for(path: &Path) -> Result<Self> {
+        Self::beside_as(path, ".work.lock")
+    }
+
+    fn beside_as(path: &Path, ending: &str) -> Result<Self> {
+        let mut name = OsString::from(HIDDEN);
+        name.push(path.file_name().unwrap_or_default());
+        name.push(ending);
+        Self::take(&folder_of(path).join(name), path)
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::hidden::{HIDDEN, sweep};
+use super::hidden::sweep;
 use super::{Lock, folder_of};
 use crate::error::{Error, Result};
 
@@ -101,9 +101,9 @@ impl OutFile {
     pub fn claim<P: AsRef<Path>>(path: &Path, kind: FileKind, inputs: &[P]) -> Result<Self> {
         let refused = |what: String| Err(Error::new(what).at(path).hint("choose another --out"));
         let folder = folder_of(path);
-        let Some(name) = path.file_name() else {
+        if path.file_name().is_none() {
             return refused("this names no file".to_owned());
-        };
+        }
         if path == Path::new("-") {
             return Err(Error::new("results are written to files, not to standard output")
                 .at(path)
@@ -135,10 +135,7 @@ impl OutFile {
             _ => {}
         }
         sweep(folder);
-        let mut lock = std::ffi::OsString::from(HIDDEN);
-        lock.push(name);
-        lock.push(".lock");
-        let lock = Lock::take(&folder.join(lock), path).map_err(|e| e.at(path))?;
+        let lock = Lock::beside(path)?;
         Ok(Self { path: path.to_path_buf(), _lock: lock })
     }
 

@@ -7,6 +7,8 @@ use super::console::Console;
 use super::open::open;
 use crate::analysis::{self, Analysis, Document, Moments, SiteAnalysis, baseline};
 use crate::error::{Error, Result};
+use crate::network::FeatureMap;
+use crate::plan::{Amount, Method, PlanRequest, propose};
 use crate::repair::replaceability;
 use crate::run::{Analyzed, Spec};
 use crate::words::counted;
@@ -115,6 +117,7 @@ fn summary(analysis: &Analysis) -> String {
             list(&site.kept),
         ));
     }
+    lines.extend(legend(analysis, *feature));
     lines.extend(kinds(analysis));
     lines.extend(evidence(analysis));
     if let Some(size) = analysis.settings.batch_size {
@@ -124,6 +127,39 @@ fn summary(analysis: &Analysis) -> String {
         ));
     }
     lines.join("\n")
+}
+
+/// What the columns of the table are of, and how what a plan keeps differs from them.
+fn legend(analysis: &Analysis, shown: FeatureMap) -> Vec<String> {
+    let maps: Vec<&str> = analysis.settings.features.iter().map(|map| map.name()).collect();
+    let mut lines = Vec::new();
+    if maps.len() > 1 {
+        lines.push(format!(
+            "Groups and silhouette are those of {}; votes and kept are of {} together (votes:MAP of pillars plan lets one count \
+             alone).",
+            shown.name(),
+            maps.join(", ")
+        ));
+    }
+    let Ok(plan) = propose(analysis, &PlanRequest::new(Method::Votes, Amount::Groups)) else { return lines };
+    let others: Vec<String> = analysis
+        .sites
+        .iter()
+        .filter_map(|site| {
+            let kept = plan.kept_at(site.site, site.heads);
+            (kept != site.kept).then(|| match kept.len() == site.heads {
+                true => format!("{} whole", site.site),
+                false => format!("{} {}", site.site, list(&kept)),
+            })
+        })
+        .collect();
+    if !others.is_empty() {
+        lines.push(format!(
+            "Kept is one head a group. Of these layers pillars plan keeps others where no amount is named: {}.",
+            others.join(", ")
+        ));
+    }
+    lines
 }
 
 /// What heads do, where it was measured: layer by layer those that a kind fits.

@@ -359,7 +359,8 @@ pub(super) struct InputArgs {
     pub target_language: Option<String>,
     /// JSON Lines, CSV, TSV (.tsv, quotes are letters), Parquet or CoNLL (.conll) with columns of texts and labels; those of GLUE,
     /// SQuAD (a question in each row, or its own .json), CoNLL, SWAG and of multiple choice are recognized; or a folder of
-    /// corpus.jsonl, queries.jsonl and qrels.tsv. Labels by the model's names, or by its numbers
+    /// corpus.jsonl, queries.jsonl and qrels.tsv. Labels by the model's names, or by its numbers. Of a pipe its first line tells
+    /// which it is
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
     #[command(flatten)]

@@ -44,6 +44,7 @@ pub(super) fn within(
     (analysis, moments): (&Analysis, Option<&Moments>),
     console: &Console,
 ) -> Result<(Plan, Option<Repair>)> {
+    console.warn_all(budget.doubtful().as_slice());
     if args.rounds > 1 {
         return Err(Error::usage("a budget is not searched in rounds").hint("leave out --rounds"));
     }

@@ -245,16 +245,18 @@ fn show_bar(ticket: &Ticket, stop: &AtomicBool) {
 }
 
 fn show_lines(ticket: &Ticket, stop: &AtomicBool) {
-    let mut last: Option<(Instant, String)> = None;
+    let mut last: Option<(Instant, String, String)> = None;
     while !stop.load(Ordering::Relaxed) {
         let now = ticket.progress();
+        let text = line(&now);
         let due = match &last {
             None => !now.stage.is_empty(),
-            Some((at, stage)) => *stage != now.stage || at.elapsed() >= PLAIN_EVERY,
+            // What did not move is not said again.
+            Some((at, stage, said)) => *stage != now.stage || (at.elapsed() >= PLAIN_EVERY && *said != text),
         };
         if due {
-            eprintln!("pillars: {}", line(&now));
-            last = Some((Instant::now(), now.stage));
+            eprintln!("pillars: {text}");
+            last = Some((Instant::now(), now.stage, text));
         }
         std::thread::park_timeout(POLL_EVERY);
     }
@@ -268,7 +270,8 @@ fn line(progress: &Progress) -> String {
         None if *done == 0 => stage.clone(),
         None => format!("{stage}: {done} {unit}"),
     };
-    if let Some(left) = progress.remaining_secs() {
+    // Below what is shown nothing is left to wait for.
+    if let Some(left) = progress.remaining_secs().filter(|left| *left >= 0.05) {
         text.push_str(&format!(", {} left", duration_in_words(left)));
     }
     text
@@ -285,5 +288,9 @@ mod tests {
         assert_eq!(line(&read(0, None)), "read");
         assert_eq!(line(&read(3, None)), "read: 3 lines");
         assert_eq!(line(&read(0, Some(4))), "read: 0/4 lines");
+        // No time is left of what is over.
+        let timed = |done| Progress { elapsed_secs: 8.0, ..read(done, Some(4)) };
+        assert_eq!(line(&timed(2)), "read: 2/4 lines, 8 s left");
+        assert_eq!(line(&timed(4)), "read: 4/4 lines");
     }
 }

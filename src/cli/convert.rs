@@ -13,7 +13,7 @@ use super::prune::{report_of, summary};
 use crate::error::Result;
 use crate::network::Kept;
 use crate::plan::Plan;
-use crate::pruning::{Engine, OutputFormat};
+use crate::pruning::{Engine, OutputFormat, claim};
 use crate::repair::RepairSource;
 use crate::run::{Opened, PruneSpec, Spec, refusal};
 use crate::task::Ticket;
@@ -61,6 +61,7 @@ pub(super) fn run(args: &ConvertArgs, console: &Console) -> Result<()> {
     let wanted = PruneSpec { out: args.out.clone(), format, force: args.force, ..PruneSpec::default() };
     let wanted = args.storing.add_to(wanted, &[format])?;
     let opened = Opened::open(&args.model, &Ticket::default())?;
+    let _place = claim(&args.out, opened.model.checkpoint().place())?;
     let spec = Spec { seed: args.seed, ..Spec::default() };
     let checked = spec.check_without_input(&opened).map_err(refusal)?;
     let plan = args.plan.as_deref().map(|path| read_plan(path, &checked, console)).transpose()?;

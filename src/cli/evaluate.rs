@@ -229,7 +229,7 @@ fn task_metrics(columns: &[Column<'_>]) -> Vec<String> {
             Some((low, high)) if columns.len() == 1 => format!("  95 % {low:.4} to {high:.4};"),
             _ => String::new(),
         };
-        let n = counted(estimate.n, "items");
+        let n = estimate.from_words();
         let direction = estimate.direction();
         let stop = if direction.is_empty() { "" } else { "; " };
         lines.push(format!("{name:<16}{cells} {interval} {n}; {direction}{stop}{}", estimate.convention));

@@ -15,6 +15,7 @@ use crate::experiment::{Arm, ExperimentEvent, ExperimentPlan, Preset, preset};
 use crate::repair::RepairMode;
 use crate::run::{self, ExperimentSpec};
 use crate::tensor::{DeviceChoice, Precision};
+use crate::words::counted;
 
 #[derive(Debug, Args)]
 pub(super) struct ExperimentArgs {
@@ -152,6 +153,7 @@ pub(super) struct EffortArgs {
 
 pub(super) fn run(args: &ExperimentArgs, console: &Console) -> Result<()> {
     let wanted = ExperimentSpec { plan: request(args)?, device: args.device, resume: args.resume, force: args.force };
+    console.warn(&effort(&wanted.plan));
     let report = console.watch(|ticket| {
         let mut notes = |event: ExperimentEvent<'_>| match event {
             ExperimentEvent::Record(name, record) if record.validation_loss.is_some() => {
@@ -170,6 +172,20 @@ pub(super) fn run(args: &ExperimentArgs, console: &Console) -> Result<()> {
     })?;
     console.wrote(&args.out);
     if args.json { console.print_json(&report) } else { console.print(&report.to_markdown()) }
+}
+
+/// How many steps the whole experiment takes, and which options shorten what.
+fn effort(plan: &ExperimentPlan) -> String {
+    let finetuning = plan.voting().finetune_steps;
+    format!(
+        "{} in all: {} with every head for each of {} (--steps), up to {finetuning} further ones for each of {} \
+         (--finetune-steps), {} (--seeds)",
+        counted(plan.steps(), "steps"),
+        plan.training.steps,
+        counted(plan.stems().len(), "models"),
+        counted(plan.arms.len(), "arms"),
+        counted(plan.seeds, "seeds"),
+    )
 }
 
 fn request(args: &ExperimentArgs) -> Result<ExperimentPlan> {

@@ -31,6 +31,7 @@ use std::process::ExitCode;
 
 use crate::error::{Error, ErrorKind};
 use crate::hub::{HubCache, locate};
+use crate::model::Model;
 use crate::task::caught;
 use arguments::{Arguments, CliCommand};
 use console::Console;
@@ -78,6 +79,7 @@ fn dispatch(mut arguments: Arguments, console: &Console) -> crate::Result<()> {
         located.note.iter().for_each(|note| console.warn(note));
         *model = located.path;
     }
+    warn_of_left_weights(&mut arguments, console);
     match arguments.command {
         None => {
             if let Some(model) = &arguments.model {
@@ -103,6 +105,17 @@ fn dispatch(mut arguments: Arguments, console: &Console) -> crate::Result<()> {
         Some(CliCommand::Man(args)) => shell::man(&args, console),
         Some(CliCommand::Train(args)) => train::run(&args, console),
         Some(CliCommand::Experiment(args)) => experiment::run(&args, console),
+    }
+}
+
+/// Says what of the weights of the models that are named is not read. What cannot be opened its command tells.
+fn warn_of_left_weights(arguments: &mut Arguments, console: &Console) {
+    // It prints this with all that it tells.
+    if matches!(arguments.command, Some(CliCommand::Inspect(_))) {
+        return;
+    }
+    for model in arguments.models() {
+        console.warn_all(&Model::open(model).map(|model| model.left_weights()).unwrap_or_default());
     }
 }
 

@@ -12,7 +12,7 @@ use crate::analysis::Document;
 use crate::chart::Unit;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
-use crate::pruning::{BYTES, Counts, OutputFormat, Report, opens_in_words};
+use crate::pruning::{BYTES, Counts, OutputFormat, Report, claim, opens_in_words};
 use crate::repair::{RepairMode, RepairSource};
 use crate::run::{Checked, Opened, PruneSpec, Spec, refusal};
 use crate::task::Ticket;
@@ -42,6 +42,7 @@ pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
     }
     let out = args.out.clone().ok_or_else(|| Error::usage("name the folder to write with --out"))?;
     let wanted = PruneSpec { out: out.clone(), ..wanted };
+    let _place = claim(&out, opened.model.checkpoint().place())?;
     // Making a repair may be hours of work.
     if let Some(RepairSource::Made(mode)) = &args.repair
         && mode.repairs()

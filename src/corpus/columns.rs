@@ -174,7 +174,15 @@ impl TableColumns<'_> {
     /// theirs.
     pub(super) fn unused_labels(&self, form: &Form, label: Option<&String>) -> Option<String> {
         let own = self.first(LABELS).filter(|own| label != Some(own) && !form.reads(own))?;
-        self.intake.unlabeled().map(|why| format!("the labels in '{own}' are not used: {why}"))
+        let is_pair = matches!(form, Form::Texts { pair: Some(_), .. });
+        let pools = match is_pair && self.intake.objective.is_none() && !self.embeds {
+            true => {
+                "; if it embeds sentences, put modules.json and its pooling (1_Pooling/config.json), as sentence-transformers \
+                     writes them, into its folder: then pairs are scored by their likeness"
+            }
+            false => "",
+        };
+        self.intake.unlabeled().map(|why| format!("the labels in '{own}' are not used: {why}{pools}"))
     }
 
     /// The column of what is to be said of the rows, where the model says something.

@@ -144,6 +144,11 @@ fn pour(from: &mut impl Read, to: &mut impl Write, ticket: &Ticket) -> Result<()
             Ok(0) => return to.flush().map_err(no_room),
             Ok(read) => read,
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+            // Only what unpacks says so: a plain file just ends.
+            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+                let error = Error::new("the compressed file ends too early").caused_by(e);
+                return Err(error.hint("it was cut off: copy or download it again"));
+            }
             Err(e) => return ticket.check().and(Err(e.into())),
         };
         to.write_all(piece.get(..read).unwrap_or(&[])).map_err(no_room)?;
@@ -181,7 +186,8 @@ mod tests {
         // Cut short.
         let whole = packed(text.as_bytes());
         std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
-        assert!(Spool::of(&input, &Ticket::default()).unwrap_err().to_string().contains("a.txt"));
+        let said = Spool::of(&input, &Ticket::default()).unwrap_err().to_string();
+        assert!(said.contains("a.txt") && said.contains("cut off: copy or download it again"), "{said}");
     }
 
     #[test]

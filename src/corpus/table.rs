@@ -1,7 +1,7 @@
 //! Files with named columns: JSON Lines, CSV, TSV, Parquet, SQuAD's own JSON, and tagged words line by line.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -46,6 +46,30 @@ const ENDINGS: &str = ".jsonl, .csv, .tsv, .parquet, .conll, or .json as SQuAD i
 pub(super) const WORDS: &str = "tokens";
 pub(super) const TAGS: &str = "tags";
 
+/// Whether what is named is no file with a name of its own: standard input, or a pipe.
+fn is_pipe(named: &Path) -> bool {
+    named == Path::new("-") || named.starts_with("/dev") || std::fs::metadata(named).is_ok_and(|about| !about.is_file())
+}
+
+/// The ending that a file would have by how it begins; empty where that tells nothing.
+fn sniffed(path: &Path) -> Result<&'static str> {
+    let place = |e: std::io::Error| Error::from(e).at(path);
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(place)?;
+    BufReader::new(file.take(LONGEST_ROW)).read_until(b'\n', &mut start).map_err(place)?;
+    let line = start.trim_ascii();
+    let is_row = |row: &Map<String, Value>| !row.get("data").is_some_and(Value::is_array);
+    let is_whole = || serde_json::from_slice(line).is_ok_and(|row| is_row(&row));
+    Ok(match line {
+        _ if line.starts_with(b"PAR1") => "parquet",
+        [b'{', ..] if is_whole() => "jsonl",
+        [b'{', ..] => "json",
+        _ if line.contains(&b'\t') => "tsv",
+        _ if line.contains(&b',') => "csv",
+        _ => "",
+    })
+}
+
 /// Reads rows one after the other.
 pub(super) struct TableReader {
     path: PathBuf,
@@ -68,6 +92,9 @@ impl TableReader {
         let mut kind = ending(named);
         if kind == "gz" {
             kind = ending(Path::new(named.file_stem().unwrap_or_default()));
+        }
+        if kind.is_empty() && is_pipe(named) {
+            kind = sniffed(path)?.to_owned();
         }
         let format = match kind.as_str() {
             "jsonl" | "ndjson" => RowFormat::JsonLines,
@@ -121,7 +148,7 @@ impl TableReader {
     /// The next line without its end; `None` at the end of the file.
     fn text_line(&mut self) -> Result<Option<String>> {
         let mut bytes = Vec::new();
-        let read = std::io::Read::take(&mut self.file, LONGEST_ROW).read_until(b'\n', &mut bytes)?;
+        let read = Read::take(&mut self.file, LONGEST_ROW).read_until(b'\n', &mut bytes)?;
         if read == 0 {
             return Ok(None);
         }

@@ -9,6 +9,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::words::counted;
+
 /// Draws of an interval.
 const DRAWS: u64 = 1000;
 /// Seed of the first draw: the same sequences always give the same interval.
@@ -23,6 +25,14 @@ pub struct Interval {
     pub high: f64,
 }
 
+/// How many of what a number counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EstimateCount {
+    pub n: u64,
+    /// In the plural: `labeled tokens`.
+    pub noun: String,
+}
+
 /// A measured number, how sure it is, and what it means.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
@@ -35,8 +45,11 @@ pub struct Estimate {
     /// Whether more is better; absent in records of earlier releases, and of changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rises: Option<bool>,
-    /// Sequences it is from.
+    /// Sequences it is from, which are drawn for the interval.
     pub n: u64,
+    /// What it counts in these, where that is something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<EstimateCount>,
     /// How it is formed.
     pub convention: String,
 }
@@ -50,6 +63,7 @@ impl Estimate {
             high: interval.map(|i| i.high),
             rises: None,
             n: n as u64,
+            over: None,
             convention,
         }
     }
@@ -57,6 +71,12 @@ impl Estimate {
     /// The same, with the direction in which it is better.
     pub(super) fn directed(self, rises: bool) -> Self {
         Self { rises: Some(rises), ..self }
+    }
+
+    /// What it is from, in words: `3 items`, `17 labeled tokens in 3 items`.
+    pub fn from_words(&self) -> String {
+        let items = counted(self.n, "items");
+        self.over.as_ref().map_or(items.clone(), |over| format!("{} in {items}", counted(over.n, &over.noun)))
     }
 
     /// In which direction it is better, in words; nothing where that is not known.

@@ -2,12 +2,15 @@
 
 use super::answers::Answer;
 use super::entities::{Entities, is_entity_scheme};
-use super::interval::{Estimate, Interval, bootstrap_of};
+use super::interval::{Estimate, EstimateCount, Interval, bootstrap_of};
 use super::spent::QualityChange;
 use crate::network::{ProblemType, TaskHeadSpec, TaskKind};
 
 /// The number of the items at some places, which may name one several times.
 type OfAnswers = dyn Fn(&[&Answer], &[usize]) -> f64 + Send + Sync;
+
+/// How many of what the number counts answers hold.
+type Counting = fn(&[&Answer]) -> usize;
 
 /// First and last token.
 type Ends = (u32, u32);
@@ -20,6 +23,8 @@ pub struct TaskMetric {
     pub convention: String,
     /// Whether more is better.
     pub rises: bool,
+    /// What it counts, where that is not items.
+    counts: Option<(&'static str, Counting)>,
     of: Box<OfAnswers>,
 }
 
@@ -35,7 +40,7 @@ impl TaskMetric {
         convention: impl Into<String>,
         of: impl Fn(&[&Answer], &[usize]) -> f64 + Send + Sync + 'static,
     ) -> Self {
-        Self { name, convention: convention.into(), rises: true, of: Box::new(of) }
+        Self { name, convention: convention.into(), rises: true, counts: None, of: Box::new(of) }
     }
 
     /// A number of which less is better.
@@ -43,12 +48,22 @@ impl TaskMetric {
         Self { rises: false, ..self }
     }
 
+    /// A number over several of `noun` in each item.
+    fn counting(self, noun: &'static str, counting: Counting) -> Self {
+        Self { counts: Some((noun, counting)), ..self }
+    }
+
     /// The number with its 95 % interval over items; `None` where it is not defined.
     pub(super) fn estimate(&self, answers: &[&Answer]) -> Option<Estimate> {
         let all: Vec<usize> = (0..answers.len()).collect();
         let value = (self.of)(answers, &all);
         let interval = bootstrap_of(answers.len(), |draw| (self.of)(answers, draw));
-        let found = || Estimate::with(value, interval, answers.len(), self.convention.clone()).directed(self.rises);
+        let over =
+            self.counts.map(|(noun, counting)| EstimateCount { n: counting(answers) as u64, noun: noun.to_owned() });
+        let found = || {
+            let found = Estimate::with(value, interval, answers.len(), self.convention.clone());
+            Estimate { over, ..found.directed(self.rises) }
+        };
         value.is_finite().then(found)
     }
 
@@ -176,6 +191,7 @@ fn tags(task: &TaskHeadSpec) -> Vec<TaskMetric> {
             }
             right as f64 / all as f64
         });
+    let tokens = tokens.counting("labeled tokens", labeled_tokens);
     if !is_entity_scheme(task.labels.names()) {
         let outputs = task.outputs;
         let convention = "mean of the F1 of each class that is said or right, over labeled tokens";
@@ -186,7 +202,7 @@ fn tags(task: &TaskHeadSpec) -> Vec<TaskMetric> {
             }
             counts.macro_f1()
         });
-        return vec![tokens, f1];
+        return vec![tokens, f1.counting("labeled tokens", labeled_tokens)];
     }
     let entity = |of: fn([f64; 3]) -> f64| {
         let entities = Entities::new(task.labels.names());
@@ -218,6 +234,11 @@ fn tags(task: &TaskHeadSpec) -> Vec<TaskMetric> {
         ),
         tokens,
     ]
+}
+
+fn labeled_tokens(answers: &[&Answer]) -> usize {
+    let all: Vec<usize> = (0..answers.len()).collect();
+    tagged(answers, &all).map(|(_, right)| right.len()).sum()
 }
 
 fn tagged<'a>(answers: &'a [&Answer], draw: &'a [usize]) -> impl Iterator<Item = (&'a [u32], &'a [u32])> {
@@ -462,6 +483,20 @@ mod tests {
             }
         }
         assert_eq!(compared, 37);
+    }
+
+    #[test]
+    fn what_is_over_tokens_counts_tokens() {
+        let tags = |said: &[u32]| Answer::Tags { said: said.to_vec(), right: vec![0; said.len()] };
+        let answers = [tags(&[0, 1, 0]), tags(&[0]), tags(&[1, 1])];
+        let answers: Vec<&Answer> = answers.iter().collect();
+        let names = ["a", "b"].map(str::to_owned);
+        let metrics = task_metrics(&head(TaskKind::TokenClassification, ProblemType::SingleLabel, &names));
+        let found = metrics[0].estimate(&answers).unwrap();
+        assert_eq!((found.n, found.from_words().as_str()), (3, "6 labeled tokens in 3 items"));
+        let metrics = task_metrics(&head(TaskKind::SequenceClassification, ProblemType::SingleLabel, &names));
+        let answer = Answer::Class { said: 1, right: 1, above: 0 };
+        assert_eq!(metrics[0].estimate(&[&answer]).unwrap().from_words(), "1 item");
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use answers::Answer;
 pub use asked::CHOICE_METRICS;
 pub use benchmark::{Benchmark, BenchmarkResult};
 pub use compare::{COMPARED_COPIES, Comparison, compare, score_each};
-pub use interval::{Estimate, Interval};
+pub use interval::{Estimate, EstimateCount, Interval};
 pub(crate) use measured::spread;
 pub use measured::{IN_SAMPLE, Measured};
 pub use mend::{Calibration, Mender, RepairRequest};

@@ -310,6 +310,8 @@ impl ActiveExperiment<'_> {
                 seen = seen.max(record.total_steps);
                 observe(ExperimentEvent::Record(name, record));
             }
+            // Every part is opened to go on, and the first time there is nothing to go on with.
+            training::TrainingEvent::Note(training::NOTHING_SAVED) => {}
             training::TrainingEvent::Note(note) => observe(ExperimentEvent::Note(note)),
             training::TrainingEvent::Stage(_) | training::TrainingEvent::Earlier(_) => {}
         };

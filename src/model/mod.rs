@@ -29,6 +29,7 @@ mod storage;
 mod stored;
 mod tied;
 mod tower;
+mod unread;
 mod weights;
 
 pub(crate) use alignment::{ALIGNMENT_FILE, ALIGNMENT_KEY};

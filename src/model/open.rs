@@ -11,7 +11,7 @@ use super::quantized::if_quantized;
 use super::stored::{StoredRole, attention_of_role, stored_shape};
 use super::tied::TiedPlaces;
 use super::tower::Tower;
-use super::{ConfigReader, Family, Part, TensorLayout, adapter, config_keys, gguf};
+use super::{ConfigReader, Family, Part, TensorLayout, adapter, config_keys, gguf, unread};
 use crate::checkpoint::{Checkpoint, Config, Stored, is_gguf};
 use crate::error::{Error, Result};
 use crate::network::{AttentionModule, HeadAxis, Module, NetworkSpec, Projection, Role, Site, TaskModule, roles};
@@ -103,7 +103,14 @@ impl Model {
             notes.push(what.to_owned());
         }
         notes.extend(config_keys::note(checkpoint.config()));
-        Ok(Self { checkpoint, family, spec, places, notes })
+        let mut model = Self { checkpoint, family, spec, places, notes };
+        model.notes.extend(model.left_weights());
+        Ok(model)
+    }
+
+    /// What of the files looks like weights of this network and is not read, in sentences.
+    pub fn left_weights(&self) -> Vec<String> {
+        unread::notes(&self.checkpoint, &self.unused())
     }
 
     /// The folder with its headers.
@@ -277,9 +284,10 @@ fn places(
             .hint("config.json and the weights do not belong together"));
         }
         if !info.stored.dtype().is_float() {
-            return Err(
-                Error::new(format!("tensor '{name}' holds {}, not floats", info.stored.name())).at(checkpoint.place())
-            );
+            let what = format!("tensor '{name}' holds {}, not floats", info.stored.name());
+            return Err(Error::new(what).at(checkpoint.place()).hint(
+                "weights of whole numbers are quantized: use the checkpoint in 32 or 16 bits that they were made from",
+            ));
         }
         places.insert(role, StoredRole::new(spec, role, shape, name, layout));
     }

@@ -48,9 +48,23 @@ impl QualityBudget {
         };
         let share = match text.trim().strip_suffix('%') {
             Some(share) => amount(share).map(|n| n / 100.0),
-            None => amount(text),
+            None => amount(text).filter(|n| *n < 1.0),
         };
+        if let Some(bare) = amount(text).filter(|n| *n >= 1.0) {
+            return Err(Error::usage(format!("{bare} without a sign is {} %, which bounds nothing", 100.0 * bare))
+                .hint(format!("write {bare}% if that is meant")));
+        }
         share.filter(|n| *n <= 1.0).map(Self::MetricDrop).ok_or_else(wrong)
+    }
+
+    /// What to say of an amount that was probably meant as a share: nobody spends a whole nat a token on purpose.
+    pub fn doubtful(self) -> Option<String> {
+        match self {
+            Self::LossNats(nats) if nats >= 1.0 => Some(format!(
+                "the budget is {nats} nats a token, {nats}% was meant? {nats}% is a share of the whole model's loss"
+            )),
+            _ => None,
+        }
     }
 
     /// The budget for a model that predicts tokens, or does not: there a share of the loss becomes the same fall of the mean
@@ -363,6 +377,13 @@ mod tests {
             assert!(QualityBudget::metric(wrong).is_err(), "{wrong}");
         }
         assert!(QualityBudget::metric("200%").is_err());
+        // A percent sign left out is no budget without a bound.
+        let said = QualityBudget::metric("1").unwrap_err().to_string();
+        assert_eq!(said, "1 without a sign is 100 %, which bounds nothing; write 1% if that is meant");
+        assert_eq!(QualityBudget::metric("100%").unwrap(), QualityBudget::MetricDrop(1.0));
+        let said = QualityBudget::loss("1").unwrap().doubtful().unwrap();
+        assert!(said.contains("1 nats a token, 1% was meant?"), "{said}");
+        assert!(["0.02", "5%", "200%"].iter().all(|text| QualityBudget::loss(text).unwrap().doubtful().is_none()));
         // Relative, as a rise of the loss is.
         assert!((QualityBudget::MetricDrop(0.01).spent(0.5, -0.025).unwrap() - 0.05).abs() < 1e-12);
         assert_eq!(QualityBudget::MetricDrop(0.01).spent(0.0, 0.1), None);

@@ -99,7 +99,7 @@ impl LayerReasons<'_> {
             Method::Score => self.cosines()?,
             Method::Random => vec!["drawn by chance".to_owned(); heads],
             Method::RandomInGroup => vec!["drawn by chance in its group".to_owned(); heads],
-            Method::Reconstruction => self.ranked("missed, the others refitted, by", self.plan.scores.get(&self.site)),
+            Method::Reconstruction => self.jointly(),
             Method::Importance | Method::ImportanceNormalized | Method::Magnitude | Method::Confidence => {
                 self.ranked(self.ranking.method.name(), self.plan.scores.get(&self.site))
             }
@@ -153,6 +153,9 @@ impl LayerReasons<'_> {
 
     /// What to say of a head that goes though it ranks above one that is pinned.
     fn yielded(&self, head: usize, pinned: &[String]) -> String {
+        if self.ranking.method == Method::Reconstruction {
+            return String::new();
+        }
         let scores = self.plan.scores.get(&self.site).map(Vec::as_slice).unwrap_or_default();
         let ranks_lower = |other: &&usize| {
             pinned.get(**other).is_some_and(|kinds| !kinds.is_empty())
@@ -220,6 +223,28 @@ impl LayerReasons<'_> {
         Ok(self.ranked("mean cosine to the center of its group", Some(&scores)))
     }
 
+    /// A choice of all heads of the layer at once, which ranks none of them: what each says beside all others is told, not compared.
+    fn jointly(&self) -> Vec<String> {
+        let heads = self.layer.heads();
+        let scores = self.plan.scores.get(&self.site).filter(|scores| scores.len() == heads);
+        let unit = self.plan.scores_in.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
+        let reason = |head: usize| {
+            let others: Vec<String> =
+                self.kept.iter().filter(|other| **other != head).map(ToString::to_string).collect();
+            let beside = match (self.kept.contains(&head), others.as_slice()) {
+                (true, []) => "chosen as the one that says most of the layer when the others go".to_owned(),
+                (true, others) => format!("chosen together with {}, not by a rank of its own", named(others)),
+                (false, []) => "no head of the layer stays".to_owned(),
+                (false, others) => format!("{} were chosen together to say most of the layer", named(others)),
+            };
+            let alone = scores
+                .and_then(|scores| scores.get(head))
+                .map(|missed| format!("; were it the only one to go, {}{unit} would be lost", brief(*missed)));
+            format!("{beside}{}", alone.unwrap_or_default())
+        };
+        (0..heads).map(reason).collect()
+    }
+
     /// A score and its place among those of the layer; where one budget was spent over the whole model, among all.
     fn ranked(&self, what: &str, scores: Option<&Vec<f64>>) -> Vec<String> {
         let heads = self.layer.heads();
@@ -241,6 +266,11 @@ impl LayerReasons<'_> {
         };
         scores.iter().map(reason).collect()
     }
+}
+
+/// Heads by their numbers: `head 3`, `heads 0, 4`.
+fn named(heads: &[String]) -> String {
+    format!("{} {}", if heads.len() == 1 { "head" } else { "heads" }, heads.join(", "))
 }
 
 /// A score in three digits.
@@ -318,6 +348,29 @@ mod tests {
         assert!(found[1].starts_with("kept: mean cosine to the center of its group 0.0"), "{}", found[1]);
         assert!(reasons(Method::Random, Amount::Keep(2)).iter().all(|r| r.contains("drawn by chance")));
         assert!(reasons(Method::Votes, Amount::Keep(5)).iter().all(|r| r == "kept: every head of the layer stays"));
+    }
+
+    #[test]
+    fn a_joint_choice_is_told_without_ranks() {
+        let site: Site = "decoder.0".parse().unwrap();
+        let mut plan = Plan { method: "reconstruction".to_owned(), amount: Some(Amount::Keep(2)), ..Plan::default() };
+        plan.kept.set(site, [0, 3]);
+        plan.heads.insert(site, 5);
+        // Head 2 alone would be missed more than head 0, which stays: no rank tells why.
+        plan.scores.insert(site, vec![0.01, 0.02, 0.5, 0.25, 0.001]);
+        plan.scores_in = Some("nats a scored position".to_owned());
+        let found = why(&analysis(), &plan).unwrap().remove(&site).unwrap();
+        assert_eq!(
+            found[0],
+            "kept: chosen together with head 3, not by a rank of its own; were it the only one to go, 0.010 nats a scored \
+             position would be lost"
+        );
+        assert_eq!(
+            found[1],
+            "removed: heads 0, 3 were chosen together to say most of the layer; were it the only one to go, 0.020 nats a \
+             scored position would be lost; others can say 50 %"
+        );
+        assert!(found.iter().all(|line| !line.contains("rank 1") && !line.contains("of 5")), "{found:?}");
     }
 
     #[test]

@@ -38,4 +38,4 @@ pub(crate) use report::{BYTES, opens_alone, opens_in_words};
 pub use report::{Counts, RECORD, REPAIR, Report, StageQuality, TrainedRecord};
 pub use sample::sample_batches;
 pub use shards::{SHARD_BYTES, write_weights};
-pub use target::{check_apart, check_free};
+pub use target::{check_apart, check_free, claim};

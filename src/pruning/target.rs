@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::RECORD;
-use crate::checkpoint::{FolderWriter, real_path};
+use crate::checkpoint::{FolderWriter, Lock, real_path};
 use crate::error::{Error, Result};
 
 /// Refuses `out` where it is the model at `source`, holds it, or lies inside it.
@@ -30,6 +30,16 @@ pub fn check_apart(out: &Path, source: &Path) -> Result<()> {
 pub fn check_free(out: &Path, source: &Path, force: bool) -> Result<()> {
     check_apart(out, source)?;
     FolderWriter::new(out, force, RECORD).map(drop)
+}
+
+/// Takes `out` for an export of the model at `source` from here on: what comes before it is written may be hours of work, which
+/// no other process is to do for the same folder.
+///
+/// # Errors
+/// Where another process is at it; where `out` is, holds or lies in the model; where nothing can be written there.
+pub fn claim(out: &Path, source: &Path) -> Result<Lock> {
+    check_apart(out, source)?;
+    Lock::of_work_for(out)
 }
 
 #[cfg(test)]

@@ -108,8 +108,8 @@ impl Checked {
         }
         if spec.importance {
             let scored = corpus.with(|s| s.purpose = Purpose::Score);
-            gate_importance(&network, scored.batches(network.device()), spec.seed, &of_importance)?
-                .record(&mut analysis)?;
+            let (batches, total) = (scored.batches(network.device()), scored.total().map(|t| t.value()));
+            gate_importance(&network, batches, total, spec.seed, &of_importance)?.record(&mut analysis)?;
         }
         let began = Instant::now();
         if let Some(moments) = &mut moments {

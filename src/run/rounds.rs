@@ -192,7 +192,8 @@ impl Rounds<'_> {
             Some(baseline::IMPORTANCE) => {
                 let scored = self.corpus.with(|s| s.purpose = Purpose::Score);
                 let seed = first.settings.seed;
-                gate_importance(&network, scored.batches(self.device), seed, ticket)?.record(&mut found)?;
+                let (batches, total) = (scored.batches(self.device), scored.total().map(|t| t.value()));
+                gate_importance(&network, batches, total, seed, ticket)?.record(&mut found)?;
             }
             Some(baseline::MAGNITUDE) => found.set_baseline(baseline::MAGNITUDE, magnitude(&left, &narrowed)?)?,
             _ => {}

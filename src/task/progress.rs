@@ -73,7 +73,10 @@ impl Progress {
             // All of the stage takes its whole part.
             Some((left, whole)) if to > from => Some(left + (secs + whole) * (1.0 - to).max(0.0) / (share + to - from)),
             // Of a stage that does not count, or has counted nothing yet, what went before tells.
-            None if share > 0.0 => Some((secs * (1.0 - from).max(0.0) / share - self.elapsed_secs).max(0.0)),
+            // Once it took longer than all of the rest was to take, nothing does.
+            None if share > 0.0 => {
+                Some(secs * (1.0 - from).max(0.0) / share - self.elapsed_secs).filter(|left| *left > 0.0)
+            }
             _ => None,
         }
     }
@@ -443,6 +446,9 @@ mod tests {
         let later = Progress { before: (0.5, 40.0), ..progress(Some([0.5, 0.75])) };
         assert_eq!(later.remaining_secs(), Some(6.0 + 16.0));
         // A stage that does not count goes by what was: 40 seconds are left, of which 2 are over.
-        assert_eq!(Progress { total: None, done: 0, ..later }.remaining_secs(), Some(38.0));
+        let uncounted = Progress { total: None, done: 0, ..later };
+        assert_eq!(uncounted.remaining_secs(), Some(38.0));
+        // One that takes longer than all of that tells nothing any more.
+        assert_eq!(Progress { elapsed_secs: 41.0, ..uncounted }.remaining_secs(), None);
     }
 }

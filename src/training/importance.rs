@@ -25,10 +25,12 @@ const PROJECTIONS: u64 = 4;
 /// With a language-model head it is that of the task loss, so `batches` carry labels; a batch without any gives no
 /// sample. So it is with the head of a labeled task and labels. Without a head or without labels there is no loss: then it is that of random projections of the sequences' embeddings, scaled to
 /// norm 1 as cosines see them. Their mean measures how far the embeddings move when a gate does. They are drawn from
-/// `seed` and the contents of the batch, so that parts of a corpus merge to what the whole gives.
+/// `seed` and the contents of the batch, so that parts of a corpus merge to what the whole gives. `total` is how many batches
+/// there are, where that is known.
 pub fn gate_importance(
     network: &Network,
     batches: impl IntoIterator<Item = Result<Batch>>,
+    total: Option<u64>,
     seed: u64,
     ticket: &Ticket,
 ) -> Result<Importance> {
@@ -46,7 +48,7 @@ pub fn gate_importance(
         let mut rng = Xoshiro256Plus::seed_from_u64(seed ^ digest(batch)?);
         (0..PROJECTIONS).map(|_| projection(&unit, &mut rng)).collect()
     };
-    let mut found = importance(network, batches, losses, ticket)?;
+    let mut found = importance(network, batches, total, losses, ticket)?;
     if unlabeled.into_inner() {
         let mut shares: Vec<f64> = found
             .sites

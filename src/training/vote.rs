@@ -43,7 +43,8 @@ pub fn vote(
     let mut found = analysis::analyze(network, info, corpus.batches(device), total, &asked, ticket)?;
     if methods.iter().any(|m| matches!(m, Method::Importance | Method::ImportanceNormalized)) {
         let scored = corpus.with(|s| s.purpose = Purpose::Score);
-        gate_importance(network, scored.batches(device), settings.seed, ticket)?.record(&mut found)?;
+        let (batches, total) = (scored.batches(device), scored.total().map(|t| t.value()));
+        gate_importance(network, batches, total, settings.seed, ticket)?.record(&mut found)?;
     }
     if methods.contains(&Method::Magnitude) {
         let scores = analysis::magnitude(model.spec(), &model.weights(device, DType::F32))?;

@@ -39,6 +39,10 @@ fn left(parent: &Path, whole: &BTreeMap<String, Vec<u8>>, last: &str) -> (bool, 
     let (mut complete, mut partial) = (false, false);
     for entry in std::fs::read_dir(parent).unwrap() {
         let path = entry.unwrap().path();
+        // Freed with its process, it is swept by the next.
+        if path.extension().is_some_and(|ending| ending == "lock") {
+            continue;
+        }
         let hidden = path.file_name().unwrap().to_str().unwrap().starts_with('.');
         // With it, everything must be there.
         if !hidden || path.join(last).exists() {

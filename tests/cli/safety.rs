@@ -282,6 +282,75 @@ fn two_processes_do_not_work_in_one_place() {
 }
 
 #[test]
+fn an_export_takes_its_place_before_the_work() {
+    let desk = Desk::new();
+    std::fs::write(desk.path("mask.json"), r#"{"decoder.0": [0, 1]}"#).unwrap();
+    let held = pillars::checkpoint::FolderWriter::new(&desk.path("o"), false, "pillars.json").unwrap();
+    for line in ["prune @m --plan @mask.json --out @o", "convert @m --to onnx --out @o"] {
+        let said = desk.bad(line);
+        assert!(said.contains(&format!("another pillars (process {}) works here", std::process::id())), "{said}");
+    }
+    drop(held);
+    // A repair that is made first may take hours: the place is taken before it.
+    let held = pillars::pruning::claim(&desk.path("o"), &desk.path("m")).unwrap();
+    let said = desk.bad("prune @m --plan @mask.json --repair refit --tokens @t.jsonl --out @o");
+    assert!(said.contains("works here"), "{said}");
+    drop(held);
+    desk.good("prune @m --plan @mask.json --out @o");
+    let left = std::fs::read_dir(desk.path("")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with(".pillars")));
+}
+
+#[test]
+fn weights_that_config_json_does_not_count_are_named_by_every_command() {
+    let desk = Desk::new();
+    let config = std::fs::read_to_string(desk.path("m/config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    config["num_hidden_layers"] = 1.into();
+    std::fs::write(desk.path("m/config.json"), config.to_string()).unwrap();
+    for line in [
+        "analyze @m --tokens @t.jsonl --out @a.json",
+        "evaluate @m --tokens @t.jsonl",
+        "features @m --tokens @t.jsonl --out @f.safetensors",
+        "convert @m --to onnx --out @o",
+        "plan @a.json @m --tokens @t.jsonl --max-loss-increase 5% --out @p.json",
+    ] {
+        let output = desk.run(line);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{line}: {said}");
+        assert_eq!(said.matches("the files hold 1 layer that config.json does not count").count(), 1, "{line}: {said}");
+    }
+    let said = String::from_utf8(desk.run("inspect @m").stdout).unwrap();
+    assert!(said.contains("the files hold 1 layer that config.json does not count"), "{said}");
+}
+
+#[test]
+fn a_table_from_a_pipe_is_known_by_its_first_line() {
+    use std::io::Write;
+    let model = crate::contract::sample("books/classifier");
+    let table = std::fs::read_to_string(crate::contract::sample("books/test.tsv")).unwrap();
+    let rows: Vec<&str> = table.lines().take(9).collect();
+    let desk = Desk::new();
+    std::fs::write(desk.path("rows.tsv"), rows.join("\n")).unwrap();
+    let quality = |input: &str| {
+        let arguments = ["evaluate", &model, "--data", input, "--json", "--quiet"];
+        let mut running = Command::new(env!("CARGO_BIN_EXE_pillars"));
+        running.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut running = running.spawn().unwrap();
+        // Where a file is read nobody listens.
+        let _ = running.stdin.take().unwrap().write_all(rows.join("\n").as_bytes());
+        let output = running.wait_with_output().unwrap();
+        assert!(output.status.success(), "{input}: {}", String::from_utf8_lossy(&output.stderr));
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        found["metrics"]["accuracy"].clone()
+    };
+    let of_file = quality(&desk.name("rows.tsv"));
+    assert!(of_file["n"] == 8 && quality("-") == of_file, "{of_file}");
+    #[cfg(target_os = "linux")]
+    assert_eq!(quality("/dev/stdin"), of_file);
+}
+
+#[test]
 fn a_forced_run_that_fails_gives_back_what_it_was_to_replace() {
     let desk = Desk::new();
     let options = "--steps 2 --finetune-steps 1 --batch-size 1 --look-every 10 --held-out-every 2 --held-out-batches 1";

@@ -164,3 +164,67 @@ fn training_tells_what_has_no_effect_and_how_much_of_the_held_out_data_it_measur
     assert!(!said.contains("no effect") && !said.contains("--held-out-batches"), "{said}");
     assert_eq!(json(&table)["held_out"], json(r#"{"batches": 12, "of_batches": 12, "sequences": 24}"#));
 }
+
+#[test]
+fn a_table_of_one_feature_map_says_so_and_what_a_plan_would_keep() {
+    let folder = Folder::new();
+    let a = folder.name("a.json");
+    let (model, reference) = (fixture("bert", ""), fixture("bert", "reference.safetensors"));
+    let analyze = ["analyze", &model, "--inputs", &reference, "--groups", "2", "--out", &a, "--quiet"];
+    let table = good(&[&analyze[..], &["--feature", "output,attention"]].concat());
+    assert!(table.contains("those of attention; votes and kept are of attention, output together"), "{table}");
+    let table = good(&analyze);
+    assert!(!table.contains("Groups and silhouette are those of"), "{table}");
+    // Too little was read to know of redundancy: a plan without an amount goes by the table, or says in words where not.
+    let p = folder.name("p.json");
+    let plan = json(&good(&["plan", &a, "--out", &p, "--json", "--quiet"]));
+    let kept = json(&std::fs::read_to_string(&a).unwrap());
+    let differs = kept["sites"].as_array().unwrap().iter().any(|site| {
+        let name = site["site"].as_str().unwrap();
+        plan["kept"].get(name).is_some_and(|planned| *planned != site["kept"])
+    });
+    assert_eq!(table.contains("pillars plan keeps others where no amount is named"), differs, "{table} {plan}");
+}
+
+#[test]
+fn training_that_diverges_names_the_step_and_the_way_out() {
+    let folder = Folder::new();
+    let out = folder.name("t");
+    let (model, text) = (sample("austen-plain"), sample("austen.txt"));
+    let train = ["train", &model, "--text", &text, "--out", &out, "--steps", "40", "--lr", "1e30", "--warmup", "0"];
+    let rest = [
+        "--seq-len",
+        "32",
+        "--batch-size",
+        "2",
+        "--held-out-every",
+        "4",
+        "--held-out-batches",
+        "2",
+        "--clip",
+        "0",
+        "--quiet",
+    ];
+    let said = bad(&[&train[..], &rest].concat(), 1);
+    assert!(said.contains("training diverged") && said.contains("step ") && said.contains("lower --lr"), "{said}");
+}
+
+#[test]
+fn what_convert_cannot_write_advises_nothing_that_convert_does_not_offer() {
+    let folder = Folder::new();
+    let said = bad(&["convert", &fixture("bert", ""), "--to", "gguf", "--out", &folder.name("o")], 1);
+    assert!(said.ends_with("choose onnx"), "{said}");
+}
+
+#[test]
+fn an_experiment_tells_its_steps_and_nothing_of_resuming() {
+    let folder = Folder::new();
+    let text = sample("austen.txt");
+    let out = folder.name("x");
+    let start = ["experiment", "--text", &text, "--out", &out, "--steps", "2", "--finetune-steps", "1", "--seeds", "1"];
+    let shape = ["--arms", "vanilla,ght", "--layers", "1", "--width", "8", "--heads", "2", "--inner", "8"];
+    let rest = ["--vocabulary", "300", "--seq-len", "16", "--batch-size", "2", "--held-out-batches", "1"];
+    let (_, said) = both(&[&start[..], &shape, &rest].concat());
+    assert!(said.contains("6 steps in all: 2 with every head for each of 2 models (--steps)"), "{said}");
+    assert!(said.contains("(--finetune-steps)") && !said.contains("nothing was saved"), "{said}");
+}

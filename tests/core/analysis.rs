@@ -229,7 +229,8 @@ fn importance_is_the_finite_difference_of_the_loss_by_each_gate() {
         let of_gates = |gates: &Gates, batch: &Batch| {
             Ok(vec![loss(&network.forward(batch, gates, &mut pillars::network::NoProbe)?, batch)?])
         };
-        let found = importance(&network, batches.iter().cloned().map(Ok), of_gates, &Ticket::default()).unwrap().sites;
+        let found =
+            importance(&network, batches.iter().cloned().map(Ok), None, of_gates, &Ticket::default()).unwrap().sites;
         let at = |batch: &Batch, site: Site, head: usize, gate: f64| -> f64 {
             let heads = model.spec().attention(site).unwrap().heads;
             let mut gates = Gates::open();
@@ -263,7 +264,7 @@ fn importance_in_16_bits_is_that_in_32_but_for_rounding() {
                 Ok(vec![loss(&result.to_dtype(DType::F32)?, batch)?])
             };
             let batches = singles(&whole).into_iter().map(Ok);
-            let found = importance(&network, batches, of_gates, &Ticket::default()).unwrap().sites;
+            let found = importance(&network, batches, None, of_gates, &Ticket::default()).unwrap().sites;
             found.into_values().flat_map(|scores| scores.values).collect()
         };
         let expected = scores(DType::F32);
@@ -294,7 +295,7 @@ fn without_a_head_importance_is_how_far_embeddings_move() {
     // normal). Every seed draws others.
     let of = |seed: u64| {
         let once = [Ok(batch.clone())];
-        pillars::training::gate_importance(&network, once, seed, &Ticket::default()).unwrap()
+        pillars::training::gate_importance(&network, once, None, seed, &Ticket::default()).unwrap()
     };
     assert_eq!(of(3), of(3));
     assert!(of(3).notes[0].contains("an estimate from 4 random projections"), "{:?}", of(3).notes);
@@ -335,7 +336,7 @@ fn importance_of_parts_merges_to_that_of_the_whole_with_its_errors() {
     let of = |batches: &[Batch]| {
         let mut found = run(&model, &network, batches, &AnalysisSettings::default());
         let batches = batches.iter().cloned().map(Ok);
-        let scores = pillars::training::gate_importance(&network, batches, 7, &Ticket::default()).unwrap();
+        let scores = pillars::training::gate_importance(&network, batches, None, 7, &Ticket::default()).unwrap();
         scores.record(&mut found).unwrap();
         found
     };
@@ -365,7 +366,7 @@ fn a_batch_without_a_label_gives_no_sample_of_importance() {
     }
     let of = |batches: &[Batch]| {
         let batches = batches.iter().cloned().map(Ok);
-        pillars::training::gate_importance(&network, batches, 0, &Ticket::default())
+        pillars::training::gate_importance(&network, batches, None, 0, &Ticket::default())
     };
     let alone = of(&batches).unwrap();
     let mut silent = batches[0].clone();

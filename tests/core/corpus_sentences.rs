@@ -84,6 +84,10 @@ fn pairs_are_judged_by_the_cosine_of_their_own_embeddings() {
     assert!((found.value - 100.0 * (1.0 - 6.0 * apart / 60.0)).abs() < 1e-9, "{found:?}");
     assert!(found.n == 4 && found.convention.contains("cls pooling, normalized"), "{found:?}");
     assert_eq!(scored.quality.task_metric().unwrap().0, "spearman");
+    // Without its modules nothing says that it embeds sentences: what would is told.
+    std::fs::remove_file(folder.path().join("modules.json")).unwrap();
+    let notes = evaluated(folder.path(), &path).unwrap().notes.join("; ");
+    assert!(notes.contains("put modules.json and its pooling"), "{notes}");
 }
 
 #[test]

@@ -306,3 +306,38 @@ fn a_compact_export_opens_as_the_class_that_the_source_names() {
     let module = std::fs::read_to_string(out.join("modeling_pillars_deit.py")).unwrap();
     assert!(module.contains("ARCHITECTURE = \"DeiTForImageClassificationWithTeacher\"\n"));
 }
+
+#[test]
+fn parts_of_weights_without_their_index_are_told_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |name: &str| fixtures().join("llama").join(name);
+    std::fs::copy(of("config.json"), folder.path().join("config.json")).unwrap();
+    for part in 1..=2 {
+        let name = format!("model-0000{part}-of-00002.safetensors");
+        std::fs::copy(of("model.safetensors"), folder.path().join(name)).unwrap();
+    }
+    let said = Model::open(folder.path()).unwrap_err().to_string();
+    assert!(said.contains("the weights lie in 2 files, and model.safetensors.index.json, which lists them"), "{said}");
+    assert!(said.contains("download it too"), "{said}");
+}
+
+#[test]
+fn weights_beside_those_of_the_network_are_named_and_buffers_are_not() {
+    let model = fixture("gpt2");
+    let mut tensors = tensors_of(&model);
+    let one = Tensor::ones((2, 2), DType::F32, &Device::Cpu).unwrap();
+    let first = tensors.keys().find(|name| name.contains("h.0.attn.c_attn.weight")).unwrap().clone();
+    let layer = first.strip_suffix("attn.c_attn.weight").unwrap();
+    for name in ["attn.masked_bias", "attn.rotary.inv_freq"] {
+        tensors.insert(format!("{layer}{name}"), one.clone());
+    }
+    tensors.insert(format!("{layer}attn.bias"), one.reshape((1, 1, 2, 2)).unwrap());
+    tensors.insert("classifier.weight".to_owned(), one.clone());
+    let (_folder, opened) = reopened(&model.config().value().clone(), &tensors);
+    assert_eq!(opened.left_weights(), [] as [String; 0]);
+    tensors.insert(format!("{layer}attn.c_attn.lora_A.weight"), one);
+    let (_folder, opened) = reopened(&model.config().value().clone(), &tensors);
+    let [note] = &opened.left_weights()[..] else { panic!("{:?}", opened.left_weights()) };
+    assert!(note.starts_with("1 tensor in layers of the network") && note.contains("lora_A"), "{note}");
+    assert!(opened.notes().contains(note));
+}

@@ -224,7 +224,7 @@ fn importance_follows_the_loss_of_labels() {
     for case in cases() {
         let Case { name, model, batch, .. } = &case;
         let network = model.network(&Device::Cpu, DType::F64).unwrap();
-        let found = gate_importance(&network, [Ok(batch.clone())], 0, &Ticket::default()).unwrap();
+        let found = gate_importance(&network, [Ok(batch.clone())], None, 0, &Ticket::default()).unwrap();
         assert!(found.notes.is_empty(), "{name}: {:?}", found.notes);
         let loss = |site, head: usize, gate: f64| {
             let heads = model.spec().heads_at(site).unwrap();

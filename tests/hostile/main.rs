@@ -389,6 +389,7 @@ fn weights_of_another_kind_are_refused() {
         weights_of(&header, &good[8 + header_bytes..])
     };
     refused(folder_with(Some(&integers)).path(), "holds int32, not floats");
+    refused(folder_with(Some(&integers)).path(), "use the checkpoint in 32 or 16 bits");
     let turned = {
         let mut header = header.clone();
         header[NAME]["shape"] = json!([16, 64]);

@@ -29,6 +29,7 @@ use self::settings::Ct2Tokens;
 use self::weights::Ct2Weights;
 use crate::checkpoint::Stored;
 use crate::engines::convention::Converted;
+use crate::engines::draft::instead;
 use crate::engines::quantization::Quantization;
 use crate::engines::written::WrittenWeights;
 use crate::error::{Error, Result};
@@ -72,7 +73,7 @@ impl Ct2Prepared {
         let remainder = if exact.is_even_in_stacks() { exact } else { Remainder::even_in_stacks(model, plan, "ct2")? };
         let mut conversion = convert(remainder.spec()).map_err(|reason| {
             Error::new(format!("CTranslate2 does not compute this {}: {reason}", model.family().title))
-                .hint("choose onnx (smaller) or masked (whatever opens the original)")
+                .hint(instead(model, plan))
         })?;
         let reader = model.reader(&Device::Cpu, DType::F32);
         conversion.drops_padding = starts_from_nothing(model.spec(), model.config(), &reader)?;
@@ -311,7 +312,7 @@ mod tests {
         ] {
             let error = written(&fixture(family), &whole(), &EngineOptions::default()).unwrap_err().to_string();
             assert!(error.contains(why), "{family}: {error}");
-            assert!(error.ends_with("choose onnx (smaller) or masked (whatever opens the original)"), "{error}");
+            assert!(error.ends_with("; choose onnx"), "{error}");
         }
         let bloom = fixture("bloom");
         written(&bloom, &whole(), &EngineOptions::default()).unwrap();

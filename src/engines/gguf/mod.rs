@@ -26,6 +26,7 @@ use self::architecture::{ARCHITECTURES, Conversion, Reason};
 use self::tensors::{FileTensor, FileWeights};
 use crate::checkpoint::{GgufFile, GgufTensor, write_gguf};
 use crate::engines::convention::Converted;
+use crate::engines::draft::instead;
 use crate::engines::quantization::Quantization;
 use crate::engines::written::WrittenWeights;
 use crate::error::{Error, Result};
@@ -79,12 +80,12 @@ impl Prepared {
         };
         let (remainder, chosen) = chosen.map_err(|reason| {
             Error::new(format!("no architecture of GGUF computes this {}: {reason}", model.family().title))
-                .hint("choose onnx (smaller) or masked (whatever opens the original)")
+                .hint(instead(model, plan))
         })?;
         let table = |kind| model.stored_as(Module::Embed(kind, EmbedModule::Tokens).weight()).map(|(name, _)| name);
         if remainder.spec().encoder.is_some() && table(StackKind::Encoder) != table(StackKind::Decoder) {
             let what = "encoder and decoder have a token table each, and GGUF has one for both";
-            return Err(Error::new(what).hint("choose onnx (smaller) or masked (whatever opens the original)"));
+            return Err(Error::new(what).hint(instead(model, plan)));
         }
         let Chosen { name, is_fused, reorders, conversion } = chosen;
         let mut notes = vec![format!("the file's architecture is '{name}'")];
@@ -295,10 +296,7 @@ mod tests {
             ("marian", "no plain projection"),
         ] {
             let error = written(&fixture(family), &whole(), &EngineOptions::default()).unwrap_err().to_string();
-            assert!(
-                error.contains(why) && error.ends_with("choose onnx (smaller) or masked (whatever opens the original)"),
-                "{family}: {error}"
-            );
+            assert!(error.contains(why) && error.ends_with("; choose onnx"), "{family}: {error}");
         }
     }
 

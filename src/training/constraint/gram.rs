@@ -7,7 +7,7 @@ use candle_core::Tensor;
 
 use super::{Constraint, Homogeneity};
 use crate::analysis::Gram;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::network::{FeatureMap, Probe, Site, SiteMaps};
 use crate::tensor::{doubles, wide};
 
@@ -78,5 +78,10 @@ impl Probe for GramGraph {
 /// The numbers of a Gram tensor `[H, H]`.
 pub fn gram_numbers(gram: &Tensor) -> Result<Gram> {
     let heads = gram.dim(0)?;
-    Gram::from_rows(heads, doubles(gram)?)
+    let numbers = doubles(gram)?;
+    if numbers.iter().any(|number| !number.is_finite()) {
+        let what = "training diverged: the outputs of heads are not finite";
+        return Err(Error::new(what).hint("lower --lr, or warm up longer"));
+    }
+    Gram::from_rows(heads, numbers)
 }

@@ -30,6 +30,9 @@ use crate::error::Result;
 use crate::task::Ticket;
 use work::ActiveRun;
 
+/// What is said of a run that is to go on and has nothing to go on with.
+pub const NOTHING_SAVED: &str = "nothing was saved there yet to go on with: training begins at its first step";
+
 /// Carries `request` out, or goes on with it.
 ///
 /// A cancelled run saves its state first, so that it can be resumed; resumed, it gives the same weights as one that was
@@ -44,7 +47,7 @@ pub fn train(
     request.settings.check()?;
     let folder = RunFolder::open(request, options)?;
     if options.resume && !folder.has_state() {
-        observe(TrainingEvent::Note("nothing was saved there yet to go on with: training begins at its first step"));
+        observe(TrainingEvent::Note(NOTHING_SAVED));
     }
     let begun = ActiveRun::open(request, &folder, options, control, observe, ticket);
     let end = begun.and_then(ActiveRun::carry_out);

@@ -250,7 +250,9 @@ impl<'a> ActiveRun<'a> {
         let loss = quality.loss_per_token;
         let loss = loss.ok_or_else(|| Error::new("this model predicts nothing, so there is nothing to train it on"))?;
         if !loss.is_finite() {
+            let RunState { stage, step, .. } = &self.standing;
             return Err(Error::new("training diverged: the loss on held-out data is not finite")
+                .within(format!("{} step {step}", stage.name()))
                 .hint("lower --lr, or warm up longer"));
         }
         Ok((loss, metric.map(|(_, value)| value)))
@@ -408,7 +410,7 @@ impl<'a> ActiveRun<'a> {
             let looks = next.is_multiple_of(settings.look_every) || next == last;
             let records = looks || next.is_multiple_of(settings.record_every);
             let rate = schedule.rate(self.standing.step);
-            let step = self.learner.step(
+            let stepped = self.learner.step(
                 &batches,
                 &StepSettings {
                     rate,
@@ -417,7 +419,9 @@ impl<'a> ActiveRun<'a> {
                     gates,
                     seed: settings.seed,
                 },
-            )?;
+            );
+            let step =
+                stepped.map_err(|e| e.within(format!("{} step {next}, learning rate {rate:.1e}", stage.name())))?;
             self.standing.position = feed.position();
             self.count(&step);
             if records {
