@@ -231,12 +231,12 @@ fn instead(feature: &FeatureAnalysis, evidence: &MapEvidence) -> String {
     let mean = rest.iter().sum::<f64>() / (rest.len() as f64).max(1.0);
     let loud = alone.iter().filter(|heads| heads.iter().all(|h| norm(*h) > LOUD * mean)).count();
     match (together.len(), alone.len()) {
-        (1, n) if n > 0 && loud == n => {
-            let which = if n == 1 { "one loud head".to_owned() } else { format!("{n} loud heads, each alone") };
-            format!("groups are {which} against the rest")
-        }
-        (1, 1) => "groups are one head against the rest".to_owned(),
-        (1, n) if n > 0 => format!("groups are {n} heads, each alone, against the rest"),
+        (1, n) if n > 0 && loud == n => match n {
+            1 => "the groups only split off one head, whose norm is much larger".to_owned(),
+            n => format!("the groups only split off {n} heads one by one, whose norms are much larger"),
+        },
+        (1, 1) => "the groups only split off one head".to_owned(),
+        (1, n) if n > 0 => format!("the groups only split off {n} heads one by one"),
         _ => lacking(feature, evidence).to_owned(),
     }
 }
@@ -350,7 +350,7 @@ mod tests {
         let loud: testing::Vectors = vec![vec![1.0, 0.0], vec![0.0, 9.0], vec![-1.0, 0.3]];
         let none = site(&loud, vec![0, 1, 0], false, None).concluded().unwrap();
         assert!(!none.found);
-        assert_eq!(none.sentence, "no redundancy here: groups are one loud head against the rest");
+        assert_eq!(none.sentence, "no redundancy here: the groups only split off one head, whose norm is much larger");
         let none = site(&alike, groups, false, Some(vec![0.3; 5])).concluded().unwrap();
         assert_eq!(
             none.sentence,

@@ -8,6 +8,7 @@ use super::palette::Marker;
 use super::plot::{Limit, Line, Mark, Plot, Series};
 use super::table::Table;
 use crate::training::Record;
+use crate::words::sentence_case;
 
 /// Measures on a common axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,8 +44,15 @@ impl TrainingCurves {
             let series: Vec<_> = series.filter(|(_, points)| !points.is_empty()).collect();
             (!series.is_empty()).then(|| TrainingPlot { label: label.to_owned(), unit: Unit::Plain, series })
         };
+        let per_label = records.iter().any(|r| r.per_label);
+        // The metric that a task is known by.
+        let metric = records.iter().find_map(|r| r.metric_name.as_deref()).map(sentence_case).unwrap_or_default();
         let plots = [
-            plot("Loss per token", &[("training", &|r| Some(r.task_loss)), ("held out", &|r| r.validation_loss)]),
+            plot(
+                if per_label { "Loss per label" } else { "Loss per token" },
+                &[("training", &|r| Some(r.task_loss)), ("held out", &|r| r.validation_loss)],
+            ),
+            plot(&metric, &[("held out", &|r| r.metric)]),
             plot(
                 "Cosine",
                 &[
@@ -127,6 +135,7 @@ mod tests {
             stage,
             step,
             total_steps: step,
+            per_label: false,
             task_loss: 4.0 + 100.0 / step as f64,
             constraint_loss: 0.1,
             homogenization: grouped.then_some(0.9),
@@ -169,6 +178,18 @@ mod tests {
         assert_eq!(curves.plots[0].series[1].1, validation);
         assert_eq!(curves.plots[2].series[0].1.last(), Some(&[600.0, 0.6]));
         assert_eq!(curves.events, [(600.0, "fine-tuning".to_owned())]);
+        let told = |step| Record {
+            per_label: true,
+            metric: Some(0.75),
+            metric_name: Some("accuracy".to_owned()),
+            ..record(step)
+        };
+        let curves = TrainingCurves::of(&[record(50), told(100)], curves.caption.clone());
+        assert_eq!(
+            curves.plots[..2].iter().map(|p| p.label.as_str()).collect::<Vec<_>>(),
+            ["Loss per label", "Accuracy"]
+        );
+        assert_eq!(curves.plots[1].series[0].1, [[100.0, 0.75]]);
         let translation = Some(TranslationScore { bleu: 12.5, rouge: Rouge::default(), sentences: 20 });
         let translated = Record { translation, ..record(50) };
         let curves = TrainingCurves::of(&[translated], curves.caption.clone());

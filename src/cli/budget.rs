@@ -71,6 +71,7 @@ pub(super) fn within(
         allow_empty: args.allow_empty,
         pinned: args.pin_kind.clone(),
         heads: if args.pin_alignment { alignment_heads(args, analysis)? } else { BTreeSet::new() },
+        gone: BTreeSet::new(),
         without_evidence: args.prunes_unproven(),
     };
     let found = console.watch(|ticket| checked.plan_within((analysis, moments), &wanted, ticket))?;

@@ -16,6 +16,10 @@ use crate::repair::RepairMode;
 pub const IN_SAMPLE: &str = "in-sample: the plan was chosen on the text that quality was measured on, so it may do worse on other \
     text; hold batches out of the analysis, or measure on other text";
 
+/// The same where that text took no part in the analysis.
+pub const SEARCHED_IN_SAMPLE: &str = "in-sample: the plan was chosen on the same held-out rows that quality was measured on, so \
+    it may do worse on other text; measure on other text";
+
 /// What a choice of heads does to quality, and on what that was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "WrittenMeasured")]

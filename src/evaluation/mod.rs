@@ -33,7 +33,7 @@ pub use benchmark::{Benchmark, BenchmarkResult};
 pub use compare::{COMPARED_COPIES, Comparison, compare, score_each};
 pub use interval::{Estimate, EstimateCount, Interval};
 pub(crate) use measured::spread;
-pub use measured::{IN_SAMPLE, Measured};
+pub use measured::{IN_SAMPLE, Measured, SEARCHED_IN_SAMPLE};
 pub use mend::{Calibration, Mender, RepairRequest};
 pub use metrics::{TaskMetric, task_metrics};
 pub use quality::{Candidate, Quality, SCORED_COPIES, evaluate, is_finite};

@@ -7,6 +7,7 @@ use candle_core::{DType, Device};
 use super::curve::{Subject, Yardstick, refitter, repaired};
 use super::metrics::is_better_high;
 use super::spent::{COSINE, LOSS, QualityChange, Spent, measure_of};
+use crate::analysis::Analysis;
 use crate::error::{Error, Result};
 use crate::network::{Head, Kept};
 use crate::plan::{
@@ -43,6 +44,8 @@ pub struct BudgetRequest {
     pub without_evidence: Option<bool>,
     /// Heads that no search may remove.
     pub pinned: BTreeSet<Head>,
+    /// Heads that go whatever ranks them, as far as surgery allows and a layer keeps one.
+    pub gone: BTreeSet<Head>,
 }
 
 /// The plan with the fewest heads that was found within the budget, measured on the corpus of `subject`. Each method's
@@ -111,7 +114,11 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
         // Its advice is to measure, which the search does.
         let advice = evidence_notes(subject.analysis, &request);
         plan.notes.retain(|note| !advice.contains(note));
-        if wanted.pinned.is_empty() { Ok(plan) } else { pin_beside(subject.analysis, &plan, &wanted.pinned) }
+        let plan = match wanted.pinned.is_empty() {
+            true => plan,
+            false => pin_beside(subject.analysis, &plan, &wanted.pinned)?,
+        };
+        if wanted.gone.is_empty() { Ok(plan) } else { without(subject.analysis, &plan, &wanted.gone) }
     };
     // Pinned heads are among the number: the method chooses as many fewer.
     let ask = |ranking: Ranking, number: usize| -> Result<Plan> {
@@ -149,10 +156,13 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
         ticket,
     };
     let mut best: Option<Plan> = None;
-    for ranking in &wanted.rankings {
+    for (done, ranking) in wanted.rankings.iter().enumerate() {
         let top = best.as_ref().map_or(heads, |plan| stored_heads(&classes, plan));
         if let Some(found) = search.bisect(*ranking, (top, best.is_some()), least)? {
             best = Some(found);
+        }
+        if let Some(each) = subject.corpus.total() {
+            ticket.expect(each.value() * search.expected(done, wanted.rankings.len(), best.as_ref()) as u64);
         }
     }
     let untried = search.untried(&wanted.rankings);
@@ -166,6 +176,12 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
                     .to_owned(),
                 _ => format!("no plan with fewer heads stays within the budget ({budget})"),
             });
+            // Heads that are to go do so whatever they cost, which has to be told.
+            if !wanted.gone.is_empty() && !search.known.contains_key(&plan.kept) {
+                let spent = (search.measure)(&plan.kept)?;
+                search.evaluations += 1;
+                search.known.insert(plan.kept.clone(), spent);
+            }
             plan
         }
     };
@@ -237,6 +253,18 @@ fn overlap(subject: &Subject<'_>, ticket: &Ticket) -> Result<Option<String>> {
     }))
 }
 
+/// `plan` without the heads that are to go, as far as surgery allows and a layer may be empty.
+fn without(analysis: &Analysis, plan: &Plan, gone: &BTreeSet<Head>) -> Result<Plan> {
+    let mut smaller = plan.clone();
+    for (site, kept) in plan.kept.iter() {
+        let left: Vec<usize> = kept.iter().copied().filter(|h| !gone.contains(&Head::new(site, *h))).collect();
+        if !left.is_empty() || plan.allow_empty {
+            smaller.kept.set(site, left);
+        }
+    }
+    Ok(taken_out(snap(analysis, &smaller)?.0, plan))
+}
+
 /// Heads that stay, those of layers that share weights counted once.
 fn stored_heads(classes: &[Vec<SiteShape>], plan: &Plan) -> usize {
     classes.iter().filter_map(|class| class.first()).map(|s| plan.kept_at(s.site, s.heads).len()).sum()
@@ -297,6 +325,16 @@ impl BudgetSearch<'_> {
             low: spent.and_then(|s| s.interval).map(|(low, _)| low),
         };
         self.path.push(step);
+    }
+
+    /// Passes of the whole search, by what is known after the method of this number: further ones are taken to need what
+    /// those after the first did, and no more heads are tried for a swap than there are.
+    fn expected(&self, done: usize, methods: usize, best: Option<&Plan>) -> usize {
+        let swaps = best.map_or(0, |plan| without_one(self.shape, plan).len());
+        let is_first = |step: &&BudgetStep| self.path.first().is_some_and(|first| first.method == step.method);
+        let further = self.path.len() - self.path.iter().filter(is_first).count();
+        let each = if done == 0 { FURTHER } else { further.div_ceil(done) };
+        (self.evaluations + each * (methods - done - 1) + swaps).min(self.most)
     }
 
     /// What to say of methods that no step of the path is by.

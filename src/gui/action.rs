@@ -81,6 +81,8 @@ pub enum Action {
     SetTraining(Box<TrainSettings>),
     /// Whether training begins with fresh weights, and whether it goes on with the run in the folder.
     SetTrainingStart(bool, bool),
+    /// Goes on with the training that is shown.
+    ResumeTraining,
     /// Show attention on this input.
     ShowInput(AttentionInput),
     /// Group the heads of the layer that is shown into so many groups; `None` goes back to those of the run.

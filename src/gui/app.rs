@@ -1,6 +1,8 @@
 //! The frame loop: drain workers, apply wishes, draw.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use eframe::egui::{self, Key};
 
@@ -8,6 +10,7 @@ use super::action::{Action, Outbox};
 use super::autosave::Autosave;
 use super::command::{Command, by_keys};
 use super::context::Cx;
+use super::dispatch::PastWork;
 use super::findings::Findings;
 use super::jobs::{AttentionKey, JobKind, JobOutcome, Jobs, RegroupKey};
 use super::layout::ViewLayout;
@@ -18,6 +21,7 @@ use super::state::{Overlay, State};
 use super::theme::{self, WindowTheme};
 use crate::chart::Picture;
 use crate::error::Result;
+use crate::evaluation::curve::Curves;
 use crate::gui::view::View;
 use crate::hub::HubCache;
 use crate::task::CancelToken;
@@ -41,6 +45,10 @@ pub struct App {
     pub(super) asked_grouping: Option<RegroupKey>,
     /// The plans of models that were open before, with their histories.
     pub(super) closed: ClosedHistories<Draft, Findings>,
+    /// What trainings and exports of models that were open before came to, by fingerprint.
+    pub(super) past: HashMap<String, PastWork>,
+    /// The points so far of a curve that is being measured, from its worker.
+    pub(super) points: Arc<Mutex<Option<Arc<Curves>>>>,
     /// The widget that had the keyboard in the last frame.
     focus: Option<egui::Id>,
     revisions: u64,
@@ -69,6 +77,8 @@ impl App {
             asked_patterns: None,
             asked_grouping: None,
             closed: ClosedHistories::default(),
+            past: HashMap::new(),
+            points: Arc::default(),
             focus: None,
             revisions: 0,
             has_dialogs: true,
@@ -187,6 +197,12 @@ impl App {
             if keys.logical_key == Key::Escape && egui::Popup::is_any_open(ctx) {
                 continue;
             }
+            // Beside what a command names Shift and Alt are let pass, since brackets need them on some keyboards. Letters do
+            // not: Alt and a letter is for the desktop, or for a menu.
+            let is_letter = matches!(keys.logical_key.name().as_bytes(), [letter] if letter.is_ascii_alphabetic());
+            if is_letter && keys.modifiers.is_none() && ctx.input(|i| !i.modifiers.is_none()) {
+                continue;
+            }
             if ctx.input_mut(|i| i.consume_shortcut(&keys)) {
                 self.out.command(command);
             }
@@ -244,9 +260,14 @@ impl App {
 
 impl eframe::App for App {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
+        // What was wished for in the last frame is meant for what that frame showed, not for what a worker brings now.
+        for action in self.out.take() {
+            self.apply(ctx, action);
+        }
         for ended in self.state.jobs.poll() {
             self.finish(ended);
         }
+        self.take_points();
         self.mind_waiting();
         self.note_device();
         let layers = [View::Redundancy, View::Groups, View::Votes];

@@ -128,8 +128,10 @@ pub(super) struct Fingerprint {
 pub struct Work {
     pub run: crate::run::Spec,
     pub training: crate::training::TrainSettings,
+    pub trained: Option<PathBuf>,
     pub repair: crate::repair::RepairMode,
     pub repairs: u64,
+    pub quality_share: Option<f64>,
     pub quality_measure: Option<String>,
     pub notes: String,
     pub plan_revision: u64,

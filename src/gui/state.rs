@@ -20,10 +20,10 @@ use crate::evaluation::curve::Curves;
 use crate::evaluation::{LOSS, Measured};
 use crate::hub::{CachedModel, HubCache, short_name};
 use crate::network::{FeatureMap, Head, InputSpec, Site, SiteKind};
-use crate::plan::{BudgetRecord, Plan, QualityBudget, SiteShape};
+use crate::plan::{BudgetRecord, Plan, QualityBudget, Ranking, SiteShape};
 use crate::pruning::{OutputFormat, Report};
 use crate::repair::Repair;
-use crate::run::{AttentionInput, Checked, Fault, Opened, Patterns, Placed, RunEstimate, Spec, Watched};
+use crate::run::{AttentionInput, BudgetSpec, Checked, Fault, Opened, Patterns, Placed, RunEstimate, Spec, Watched};
 use crate::tensor::DeviceChoice;
 use crate::training::{TrainSettings, TrainingSummary};
 use crate::workspace::{ComparedPlan, Draft, History, Outlook, ProgramSettings, Proposal, Store, Workspace};
@@ -87,6 +87,12 @@ pub struct TrainingState {
     pub summary: Option<TrainingSummary>,
     /// Why the last one failed.
     pub failure: Option<Error>,
+    /// Whether what it left in its folder can be gone on with.
+    pub is_resumable: bool,
+    /// Fingerprint of the model that it was begun with.
+    pub of: Option<String>,
+    /// The folder of the last one that was begun with the model that is open.
+    pub folder: Option<PathBuf>,
 }
 
 /// A workspace whose model is not where it was.
@@ -124,6 +130,8 @@ pub struct State {
     pub placed: Option<Placed>,
     /// What the next run is asked to do.
     pub run: Spec,
+    /// By what share the loss may rise, or another measure fall, for a plan to be worth having, where somebody said.
+    pub quality_share: Option<f64>,
     /// The measure that the budget of quality is of, where the input gives it; without it the first that the input gives.
     pub quality_measure: Option<String>,
     /// The first rows of an input, and how they are read by its columns; for the panel on the left.
@@ -152,6 +160,8 @@ pub struct State {
     pub measured: Vec<Measured>,
     /// Quality against the share of heads kept.
     pub curves: Option<Arc<Curves>>,
+    /// The points so far of a curve that is being measured, which are kept beside the work as they come.
+    pub curves_so_far: Option<Arc<Curves>>,
     pub measured_revision: u64,
     /// Another analysis or model, shown beside what is open in place of the overview.
     pub beside: Option<Arc<SideBySide>>,
@@ -200,6 +210,7 @@ impl State {
             devices: vec![DeviceChoice::Auto, DeviceChoice::Cpu],
             placed: None,
             run: Spec::default(),
+            quality_share: None,
             quality_measure: None,
             rows: None,
             measuring: Spec::default(),
@@ -215,6 +226,7 @@ impl State {
             proposal_fault: None,
             measured: Vec::new(),
             curves: None,
+            curves_so_far: None,
             measured_revision: 0,
             beside: None,
             comparisons: 0,
@@ -278,7 +290,8 @@ impl State {
         let plan = draft.active();
         let first = self.first_proposal();
         let is_usual = |p: &Proposal| Proposal { without_evidence: first.without_evidence, ..p.clone() } == first;
-        let is_first = plan.proposal.as_ref().is_none_or(is_usual);
+        // What a method is asked for before a run is no choice yet.
+        let is_first = self.results.is_none() || plan.proposal.as_ref().is_none_or(is_usual);
         draft.plans().len() > 1 || plan.pinned() > 0 || !is_first
     }
 
@@ -303,6 +316,14 @@ impl State {
     /// The quality that was measured for exactly the heads that stay now.
     pub fn measured_now(&self) -> Option<&Measured> {
         self.measured_of(self.legal_plan()?)
+    }
+
+    /// The method by which a search from the plan being edited looks for heads: the one that fills it, or that chose what a
+    /// search found or a curve gave. `None` where it was chosen by hand.
+    pub fn searched_by(&self) -> Option<Ranking> {
+        let plan = self.draft.now().active();
+        let by_proposal = plan.proposal.as_ref().map(|proposal| proposal.method.into());
+        by_proposal.or_else(|| plan.base.method.parse().ok())
     }
 
     /// What a search measured of exactly the heads that stay now.
@@ -364,9 +385,14 @@ impl State {
         }
     }
 
+    /// The share that a plan may cost.
+    pub fn quality_share(&self) -> f64 {
+        self.quality_share.unwrap_or_else(|| BudgetSpec::default().budget.most())
+    }
+
     /// What a plan may cost, and the metric that this is of, where it is of one.
     pub fn quality_budget(&self) -> (QualityBudget, Option<String>) {
-        let (share, measures) = (self.settings.quality_budget, self.quality_measures());
+        let (share, measures) = (self.quality_share(), self.quality_measures());
         let usual = self.checked.as_ref().and_then(|run| run.as_ref().ok()?.usual_quality_measure());
         let chosen = [self.quality_measure.clone(), usual].into_iter().flatten().find(|name| measures.contains(name));
         match chosen.or_else(|| measures.first().cloned()) {

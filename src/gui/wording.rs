@@ -14,6 +14,7 @@ const CONTROLS: &[(&str, &str)] = &[
     ("--dtype", "Compute in"),
     ("--feature", "Feature maps that vote:"),
     ("--force", "Replace an earlier export"),
+    ("--held-out-batches", "Held-out batches"),
     ("--held-out-every", "Held out"),
     ("--images", "images"),
     ("--inputs", "a file of inputs"),
@@ -43,6 +44,10 @@ const CONTROLS: &[(&str, &str)] = &[
 /// What commands are told, where a control in place of a flag alone would read oddly: switches are switched on, and an
 /// analysis is a run.
 const PHRASES: &[(&str, &str)] = &[
+    (
+        "choose another, give --resume to go on with the run in it, or --force",
+        "choose another, or switch Resume the run in the folder on to go on with the run in it",
+    ),
     ("name an amount, or --without-evidence, to prune", "choose an amount, or tick the box for such layers, to prune"),
     ("give --without-evidence to prune", "tick the box for such layers to prune"),
     ("analyze again with --moments", "run again with Second moments"),
@@ -98,6 +103,12 @@ mod tests {
         assert_eq!(worded(&error), "it is full; lower Learning rate, or Batch size and Sequence length");
         let error = Error::new("the folder is not empty").hint("choose another, or give --force");
         assert_eq!(worded(&error), "the folder is not empty; choose another, or switch Replace an earlier export on");
+        // Training never replaces a folder from here, so nothing is said of it.
+        let error =
+            Error::new("it is there").hint("choose another, give --resume to go on with the run in it, or --force");
+        assert!(
+            !worded(&error).contains("export") && worded(&error).contains("switch Resume the run in the folder on")
+        );
         // What is no flag stays.
         assert_eq!(worded(&Error::new("a -- b --nothing-like-it")), "a -- b --nothing-like-it");
     }

@@ -15,6 +15,12 @@ use crate::error::{Error, Result};
 use crate::network::Site;
 use crate::plan::{self, Amount, Method, Plan, PlanRequest};
 
+/// What a note begins with that foretells what a plan costs, until it is measured.
+pub const FORECAST: &str = "expected to cost";
+
+/// One head in so many may go for a forecast to be close to what is measured.
+const SMALL_CUT: usize = 4;
+
 /// The ridge under which heads are chosen: small, since the order hardly depends on it.
 const RIDGE: f64 = 1e-4;
 /// What may be left of a mean square by rounding once the square of the mean is taken away: outputs that hardly vary have a
@@ -181,12 +187,13 @@ impl Reconstruction {
         };
         plan.scores_in = Some(what.to_owned());
         plan.notes.extend(plan.spared_words());
-        let is_smaller = plan.kept.heads() < plan.heads.values().sum();
-        if *unit == RiseUnit::Loss && lost.is_finite() && is_smaller {
+        let (kept, heads) = (plan.kept.heads(), plan.heads.values().sum::<usize>());
+        // Of larger cuts the second order tells several times too little.
+        let is_small = kept < heads && (heads - kept) * SMALL_CUT <= heads;
+        if *unit == RiseUnit::Loss && lost.is_finite() && is_small {
             const LEAST: f64 = 1e-4;
             let lost = if lost < LEAST { format!("less than {LEAST}") } else { format!("{lost:.4}") };
-            plan.notes.push(format!("expected to cost {lost} {what} if the plan is refitted, to second order: of small cuts a forecast, of large ones \
-                 several times too little"));
+            plan.notes.push(format!("{FORECAST} {lost} {what} if the plan is refitted, a forecast to second order"));
         }
         Ok(plan)
     }

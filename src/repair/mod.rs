@@ -46,7 +46,7 @@ mod sweep;
 #[cfg(test)]
 mod testing;
 
-pub use choice::{Reconstruction, propose, replaceability};
+pub use choice::{FORECAST, Reconstruction, propose, replaceability};
 pub use document::{Repair, RepairMode, RepairRecord, SiteRepair, Tried};
 pub use explained::{explain, explained};
 pub use projection::{Basis, Ridge};

@@ -4,12 +4,12 @@ use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use super::{Checked, MeasuredRepair};
-use crate::corpus::{Corpus, Input, Purpose, Reading, TextTokenizer};
+use crate::corpus::{Corpus, CorpusPart, Input, Purpose, Reading, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::translate;
 use crate::evaluation::{
-    Benchmark, COMPARED_COPIES, Candidate, Comparison, IN_SAMPLE, LOSS, Measured, Quality, SCORED_COPIES, compare,
-    evaluate, task_metrics,
+    Benchmark, COMPARED_COPIES, Candidate, Comparison, IN_SAMPLE, LOSS, Measured, Quality, SCORED_COPIES,
+    SEARCHED_IN_SAMPLE, compare, evaluate, task_metrics,
 };
 use crate::model::Needs;
 use crate::network::{Gates, Network};
@@ -138,7 +138,11 @@ impl Checked {
         notes.extend(self.unmeasured(&comparison.before));
         notes.extend(lone_words(&comparison.before));
         notes.extend(record.map_or(Vec::new(), |record| record.notes_of(&reading, &notes)));
-        notes.extend(in_sample.then(|| IN_SAMPLE.to_owned()));
+        // What an analysis read is not held out, whatever part is measured now.
+        let is_held_out = |part: &CorpusPart| matches!(part, CorpusPart::HeldOut { .. });
+        let was_read = plan.chosen_on.iter().any(|read| read.overlaps(&reading) && !is_held_out(&read.part));
+        let words = if was_read || !is_held_out(&reading.part) { IN_SAMPLE } else { SEARCHED_IN_SAMPLE };
+        notes.extend(in_sample.then(|| words.to_owned()));
         Ok(Measured {
             name: String::new(),
             kept: plan.kept.clone(),

@@ -56,6 +56,6 @@ pub use prune::PruneSpec;
 pub use repair::RepairSpec;
 pub use rounds::Rounds;
 pub use spec::{BATCH_SIZE, Fault, Field, Spec, refusal};
-pub use train::{TrainSpec, TrainingProgress, Watched, train};
+pub use train::{TrainSpec, TrainingProgress, Watched, resume_training, train};
 pub use twins::{SiteTwins, Twins};
 pub use within::BudgetSpec;

@@ -1,6 +1,6 @@
 //! Training a model with the group constraint, and watching it as it goes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::checked::no_input;
@@ -8,6 +8,7 @@ use super::{BATCH_SIZE, Opened, Spec};
 use crate::corpus::{self, Input};
 use crate::error::Result;
 use crate::task::Ticket;
+use crate::tensor::DeviceChoice;
 use crate::training::{
     self, Beginning, Control, Record, RunOptions, Stage, TrainSettings, TrainingEvent, TrainingRun, TrainingSummary,
 };
@@ -92,13 +93,39 @@ pub fn train(
     observe: &mut dyn FnMut(TrainingEvent<'_>),
     ticket: &Ticket,
 ) -> Result<TrainingSummary> {
-    let request = wanted.request()?;
-    let (device, fallback) = wanted.spec.device.open()?;
+    let (resume, force) = (wanted.resume, wanted.force);
+    carry_out(&wanted.request()?, (wanted.spec.device, resume, force), control, observe, ticket)
+}
+
+/// Goes on with the run in `out` as it was begun, on this device.
+///
+/// # Errors
+/// Where there is no run in the folder; as [`training::train`].
+pub fn resume_training(
+    out: &Path,
+    device: DeviceChoice,
+    control: &Control,
+    observe: &mut dyn FnMut(TrainingEvent<'_>),
+    ticket: &Ticket,
+) -> Result<TrainingSummary> {
+    // The folder may have been moved since.
+    let request = TrainingRun { out: out.to_path_buf(), ..training::request_of(out)? };
+    carry_out(&request, (device, true, false), control, observe, ticket)
+}
+
+fn carry_out(
+    request: &TrainingRun,
+    (device, resume, force): (DeviceChoice, bool, bool),
+    control: &Control,
+    observe: &mut dyn FnMut(TrainingEvent<'_>),
+    ticket: &Ticket,
+) -> Result<TrainingSummary> {
+    let (device, fallback) = device.open()?;
     if let Some(why) = &fallback {
         observe(TrainingEvent::Note(why));
     }
-    let options = RunOptions { device, resume: wanted.resume, force: wanted.force };
-    training::train(&request, &options, control, observe, ticket)
+    let options = RunOptions { device, resume, force };
+    training::train(request, &options, control, observe, ticket)
 }
 
 /// What a run has reported so far.
@@ -128,6 +155,13 @@ impl Watched {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A run of before with these records.
+    pub fn of_earlier(records: &[Record]) -> Self {
+        let watched = Self::default();
+        watched.record(TrainingEvent::Earlier(records));
+        watched
+    }
+
     /// Keeps what a run reports.
     pub fn record(&self, event: TrainingEvent<'_>) {
         let mut progress = self.progress();
@@ -145,6 +179,7 @@ impl Watched {
             TrainingEvent::Earlier(records) => {
                 let changes = records.windows(2).filter(|pair| pair[0].stage != pair[1].stage);
                 progress.stages = changes.map(|pair| (pair[0].total_steps, pair[1].stage)).collect();
+                progress.stage = records.last().map_or(progress.stage, |record| record.stage);
                 progress.records = records.to_vec();
             }
             TrainingEvent::Note(note) => progress.notes.push(note.to_owned()),

@@ -31,6 +31,8 @@ pub struct BudgetSpec {
     pub pinned: Vec<HeadKind>,
     /// Heads that no search may remove.
     pub heads: BTreeSet<Head>,
+    /// Heads that go whatever ranks them, as far as surgery allows.
+    pub gone: BTreeSet<Head>,
     /// Whether layers in which nothing speaks for redundancy lose heads too; they do where nobody says otherwise.
     pub without_evidence: Option<bool>,
 }
@@ -45,6 +47,7 @@ impl Default for BudgetSpec {
             allow_empty: false,
             pinned: Vec::new(),
             heads: BTreeSet::new(),
+            gone: BTreeSet::new(),
             without_evidence: None,
         }
     }
@@ -159,6 +162,7 @@ impl Checked {
             allow_empty: wanted.allow_empty,
             without_evidence: wanted.without_evidence,
             pinned,
+            gone: wanted.gone.clone(),
         };
         let (mut plan, repair) = plan_within(&subject, &request, &of_search)?;
         ticket.over();

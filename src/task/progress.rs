@@ -252,6 +252,15 @@ impl Ticket {
         self.wake();
     }
 
+    /// Says how many units the stage under way has in all, by what is known now; never fewer than are done.
+    pub fn expect(&self, total: u64) {
+        {
+            let mut cell = self.lock();
+            cell.progress.total = Some(total.max(cell.progress.done));
+        }
+        self.wake();
+    }
+
     /// Adds finished units and polls the cancel token.
     pub fn advance(&self, units: u64) -> Result<()> {
         {
@@ -398,6 +407,17 @@ mod tests {
         let warm = Progress { done: 2, total: Some(4), elapsed_secs: 20.0, ..Progress::default() };
         assert_eq!(warm.remaining_secs(), Some(20.0));
         assert_eq!(Progress { pace_secs: Some(3.0), ..warm }.remaining_secs(), Some(6.0));
+    }
+
+    #[test]
+    fn what_is_left_follows_what_is_known_of_the_whole() {
+        let ticket = Ticket::default();
+        ticket.stage("search", Some(40), "batches");
+        ticket.advance(10).unwrap();
+        ticket.expect(20);
+        assert_eq!(ticket.progress().fraction(), Some(0.5));
+        ticket.expect(5);
+        assert_eq!(ticket.progress().fraction(), Some(1.0));
     }
 
     #[test]

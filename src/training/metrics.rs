@@ -23,7 +23,10 @@ pub struct Record {
     pub step: u64,
     /// Steps taken in all stages.
     pub total_steps: u64,
-    /// Mean task loss per predicted token since the last record, label smoothing included.
+    /// Whether losses are means per label of a task, and not per predicted token.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub per_label: bool,
+    /// Mean task loss per predicted token or label since the last record, label smoothing included.
     pub task_loss: f64,
     /// What the constraint adds to the loss, mean since the last record.
     pub constraint_loss: f64,
@@ -38,7 +41,7 @@ pub struct Record {
     pub rate: f64,
     /// Norm of the last gradient before it was shortened.
     pub gradient_norm: f64,
-    /// Predicted tokens per second since the last record.
+    /// Tokens read per second since the last record, or whole inputs of another kind.
     pub tokens_per_second: f64,
     /// Seconds of work so far, those before a resumption included.
     pub seconds: f64,
@@ -47,7 +50,7 @@ pub struct Record {
     /// Expected seconds to the end of this stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remaining_secs: Option<f64>,
-    /// Mean loss per token on held-out text, where it was measured at this step.
+    /// Mean loss per token or label on held-out data, where it was measured at this step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_loss: Option<f64>,
     /// The metric that stands for the labeled task on held-out data, where it was measured at this step.
@@ -83,7 +86,7 @@ pub struct SiteRecord {
 impl Record {
     /// `exp` of the validation loss; of labels there is none.
     pub fn perplexity(&self) -> Option<f64> {
-        self.validation_loss.filter(|_| self.metric.is_none()).map(f64::exp)
+        self.validation_loss.filter(|_| !self.per_label && self.metric.is_none()).map(f64::exp)
     }
 
     /// Mean silhouette over the layers that have one.
@@ -119,11 +122,7 @@ impl MetricsLog {
     /// a resumed one will write again, are dropped.
     pub fn open(folder: &Path, total_steps: u64) -> Result<Self> {
         let log = Self { lines: folder.join("metrics.jsonl"), table: folder.join("metrics.csv") };
-        let kept: Vec<Record> = match std::fs::read_to_string(&log.lines) {
-            // A kill may have cut the last line short.
-            Ok(text) => text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
-            Err(_) => Vec::new(),
-        };
+        let kept = Self::readable(folder);
         let (mut lines, mut table) = (String::new(), COLUMNS.to_owned());
         for record in kept.iter().filter(|r| r.total_steps <= total_steps) {
             lines.push_str(&serde_json::to_string(record)?);
@@ -142,6 +141,12 @@ impl MetricsLog {
             add().map_err(|e| Error::from(e).at(path))?;
         }
         Ok(())
+    }
+
+    /// The records of a folder that can be read, oldest first: a kill may have cut the last line short.
+    pub fn readable(folder: &Path) -> Vec<Record> {
+        let text = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// All records of a folder, oldest first.

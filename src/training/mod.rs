@@ -9,6 +9,7 @@
 //! | `data`, `feed`, `movement`, `metrics`, `control` | what is learned from; batches without end; convergence; records; pause, stop, vote now |
 //! | `scratch`, `blueprint` | configuration and tokenizer of a new model; how it is written |
 //! | `run`, `state` | the stages of a whole run, each resumable |
+//! | `overfit` | whether the training data is learned by heart |
 //! | `vote` | frozen weights, voting batches |
 
 mod blueprint;
@@ -26,6 +27,7 @@ mod movement;
 mod optimizer;
 #[cfg(test)]
 mod other_devices;
+mod overfit;
 mod parameters;
 mod run;
 mod schedule;
@@ -49,7 +51,7 @@ pub use movement::{Centers, centers, movement};
 pub use optimizer::{AdamSettings, AdamW};
 pub use parameters::{Parameter, Parameters, Rounded};
 pub use run::{
-    HeldOut, NOTHING_SAVED, RunFolder, RunOptions, TrainingEnd, TrainingEvent, TrainingSummary, request_of, train,
+    FoundRun, HeldOut, NOTHING_SAVED, RunFolder, RunOptions, TrainingEnd, TrainingEvent, TrainingSummary, request_of, train,
     was_trained,
 };
 pub use schedule::{Decay, Schedule};

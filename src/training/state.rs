@@ -67,6 +67,9 @@ pub struct RunState {
     /// Looks in a row that were no better.
     #[serde(default)]
     pub stale_looks: u64,
+    /// Training and held-out loss at the last looks of this stage, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub looks: Vec<(f64, f64)>,
     pub seconds: f64,
     /// Sums since the last record, so that a resumed run records the same means.
     pub since_record: RunningSums,
@@ -76,8 +79,12 @@ pub struct RunState {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunningSums {
     pub steps: u64,
+    /// Predicted tokens, or labels.
     pub tokens: u64,
-    /// Task loss times tokens.
+    /// Tokens that were read, or whole inputs of another kind.
+    #[serde(default)]
+    pub read: u64,
+    /// Task loss times predicted tokens.
     pub task_loss: f64,
     /// Constraint loss, summed over steps.
     pub constraint_loss: f64,

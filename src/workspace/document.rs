@@ -15,7 +15,7 @@ use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Site};
 use crate::repair::RepairMode;
 use crate::run::Spec;
-use crate::training::TrainSettings;
+use crate::training::{FoundRun, TrainSettings};
 
 /// Which model a workspace is about; the fingerprint tells it from another that lies in its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,9 +41,18 @@ pub struct Workspace {
     pub run: Spec,
     /// What trainings are asked to do.
     pub training: TrainSettings,
+    /// The folder of the last training that began with the model.
+    #[serde(skip_serializing_if = "Option::is_none", with = "path_text::option")]
+    pub trained: Option<PathBuf>,
+    /// What that folder holds now.
+    #[serde(skip)]
+    pub found_run: Option<FoundRun>,
     /// How plans are repaired; absent in earlier versions, which did not repair.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repair: Option<RepairMode>,
+    /// By what share the loss may rise, or another measure fall, for a plan to be worth having; absent where nobody said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quality_budget: Option<f64>,
     /// The measure that the budget of quality is of, where the input gives it; without it the first that the input gives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quality_measure: Option<String>,
@@ -86,6 +95,11 @@ impl Workspace {
 }
 
 impl Workspace {
+    /// Looks into the folder of the last training.
+    pub(super) fn find_run(&mut self) {
+        self.found_run = self.trained.as_deref().and_then(FoundRun::at);
+    }
+
     /// What a person did: without where it lies, what is looked at, and results, which are large.
     pub(super) fn work_alone(&self) -> Self {
         Self {
@@ -100,6 +114,7 @@ impl Workspace {
             moved_input: None,
             repairs: self.repairs.iter().map(|kept| KeptRepair { repair: None, ..kept.clone() }).collect(),
             repair_faults: Vec::new(),
+            found_run: None,
             ..self.clone()
         }
     }

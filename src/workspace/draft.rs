@@ -183,18 +183,23 @@ impl NamedPlan {
         plan
     }
 
-    /// The heads that are pinned to stay, and how many are pinned to go.
-    pub fn pinned_heads(&self) -> (BTreeSet<Head>, usize) {
-        let all = || self.pins.iter().flat_map(|(site, pins)| pins.iter().map(move |(h, stays)| (*site, *h, *stays)));
-        let stay = all().filter(|(.., stays)| *stays).map(|(site, head, _)| Head::new(site, head)).collect();
-        (stay, all().filter(|(.., stays)| !stays).count())
+    /// The heads that are pinned to stay, and those that are pinned to go.
+    pub fn pinned_heads(&self) -> (BTreeSet<Head>, BTreeSet<Head>) {
+        let all =
+            self.pins.iter().flat_map(|(site, pins)| pins.iter().map(|(h, stays)| (Head::new(*site, *h), *stays)));
+        let (stay, go): (Vec<_>, Vec<_>) = all.partition(|(_, stays)| *stays);
+        let heads = |pins: Vec<(Head, bool)>| pins.into_iter().map(|(head, _)| head).collect();
+        (heads(stay), heads(go))
     }
 
-    /// The pins of heads that stay, as far as `plan` keeps them.
-    pub fn pins_to_stay(&self, plan: &Plan) -> BTreeMap<Site, BTreeMap<usize, bool>> {
+    /// The pins that `plan` obeys.
+    pub fn pins_in(&self, plan: &Plan) -> BTreeMap<Site, BTreeMap<usize, bool>> {
+        let (stay, go) = self.pinned_heads();
         let mut pins: BTreeMap<Site, BTreeMap<usize, bool>> = BTreeMap::new();
-        for head in self.pinned_heads().0.into_iter().filter(|head| plan.kept.keeps(*head)) {
-            pins.entry(head.site).or_default().insert(head.head, true);
+        for (heads, stays) in [(stay, true), (go, false)] {
+            for head in heads.into_iter().filter(|head| plan.kept.keeps(*head) == stays) {
+                pins.entry(head.site).or_default().insert(head.head, stays);
+            }
         }
         pins
     }

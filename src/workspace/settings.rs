@@ -60,8 +60,6 @@ pub struct ProgramSettings {
     pub show_tasks: bool,
     /// Whether the first steps are shown.
     pub show_guide: bool,
-    /// By what share the loss may rise, or another measure fall, for a plan to be worth having.
-    pub quality_budget: f64,
     /// Whether a search within that budget tries every method, or that of the plan alone.
     pub every_method: bool,
     /// How pictures are saved.
@@ -80,7 +78,6 @@ impl Default for ProgramSettings {
             show_inspector: true,
             show_tasks: true,
             show_guide: true,
-            quality_budget: 0.01,
             every_method: false,
             picture: PictureLook::default(),
             window: [1280.0, 800.0],
@@ -108,11 +105,9 @@ impl ProgramSettings {
         read(&fields, "show_inspector", &mut settings.show_inspector, &mut warn);
         read(&fields, "show_tasks", &mut settings.show_tasks, &mut warn);
         read(&fields, "show_guide", &mut settings.show_guide, &mut warn);
-        read(&fields, "quality_budget", &mut settings.quality_budget, &mut warn);
         read(&fields, "every_method", &mut settings.every_method, &mut warn);
         read(&fields, "picture", &mut settings.picture, &mut warn);
         read(&fields, "window", &mut settings.window, &mut warn);
-        settings.set_quality_budget(settings.quality_budget);
         settings.set_picture(settings.picture);
         settings.set_zoom(settings.zoom);
         settings.recent.truncate(RECENT_LIMIT);
@@ -124,11 +119,6 @@ impl ProgramSettings {
 
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default()
-    }
-
-    /// Sets the budget of quality within 0 and 1.
-    pub fn set_quality_budget(&mut self, share: f64) {
-        self.quality_budget = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.01 };
     }
 
     /// Sets how pictures are saved, labels within 4 and 24 points.

@@ -192,6 +192,7 @@ impl Store {
             None => error,
         })?;
         workspace.take_repairs(&path);
+        workspace.find_run();
         let mut warnings = Vec::new();
         let path = self.analysis_path(key);
         self.stamps.note(&path);

@@ -1,8 +1,8 @@
 //! Plans by what they cost: the search within a budget, the verdict above the export, reasons in the inspector.
 
-use eframe::egui::accesskit::Role;
+use eframe::egui::accesskit::{Role, Toggled};
 use eframe::egui::{Key, Modifiers};
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT, Queryable};
 use pillars::chart::{Paint, Picture};
 use pillars::gui::View;
 
@@ -60,6 +60,11 @@ fn every_method_is_searched_and_the_best_plan_is_taken() {
     let one = desk.state().draft.now().active().base.budget.clone().unwrap();
     assert_eq!(one.by_method().len(), 1);
     assert!(!desk.shows("Each method by its smallest plan"));
+    // The box says what was done, and a search from here goes by the same method again.
+    let node = desk.harness.get_by_role_and_label(Role::CheckBox, "Every method");
+    let node = node.accesskit_node();
+    assert!(node.toggled() == Some(Toggled::False) && !node.is_disabled());
+    assert_eq!(desk.state().searched_by().map(|ranking| ranking.to_string()), Some(one.by_method()[0].method.clone()));
     desk.chord(Modifiers::COMMAND, Key::Z);
     desk.harness.get_by_role_and_label(Role::CheckBox, "Every method").click();
     // Nothing may be lost, so that the first method does not come down to the least there can be.
@@ -79,6 +84,74 @@ fn every_method_is_searched_and_the_best_plan_is_taken() {
     assert!(told.iter().filter(|step| step.within).all(|step| step.heads >= kept), "{told:?} but {kept}");
     // The wish is kept with the settings.
     assert!(desk.reopen().state().settings.every_method);
+}
+
+#[test]
+fn heads_that_are_pinned_to_go_do_so_in_what_is_found() {
+    let mut desk = Desk::with_results("bert");
+    let head = desk.head("encoder.1", 2);
+    desk.click_head(head, Modifiers::NONE);
+    desk.press(Key::K);
+    let spared = desk.head("encoder.0", 0);
+    desk.click_head(spared, Modifiers::NONE);
+    desk.press(Key::X);
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    // Nothing may be lost: without the pin every head would stay.
+    desk.set_number("Prune until quality falls by", 0.0);
+    desk.click("Find");
+    desk.settle();
+    let plan = desk.state().draft.now().active().clone();
+    let found = plan.base.budget.as_ref().expect("a search found it");
+    assert!(!plan.base.kept.keeps(spared) && plan.base.kept.keeps(head), "{}", desk.messages());
+    assert_eq!((plan.pin(spared), plan.pin(head)), (Some(false), Some(true)));
+    // What it costs is told, within the budget or not.
+    assert!(found.spent != 0.0 || found.pruned != found.whole, "{found:?}");
+}
+
+#[test]
+fn wishes_of_one_model_do_not_reach_the_next() {
+    let mut desk = Desk::with_results("llama");
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.command("keep 57 %");
+    desk.settle();
+    desk.set_number("Prune until quality falls by", 7.0);
+    // The other model comes between two frames, while something was asked for in the first of them.
+    desk.begin_with((Modifiers::COMMAND, Key::L), &crate::desk::fixture("bert"));
+    desk.settle();
+    assert_eq!(desk.state().draft.now(), &pillars::workspace::Draft::default());
+    assert!(!desk.state().has_chosen());
+    assert_eq!(desk.state().quality_share(), 0.01);
+    // And none of the first steps beyond the first is done.
+    assert!(!desk.shows("\u{2713} Run") && !desk.shows("\u{2713} Choose"));
+}
+
+#[test]
+fn a_share_that_is_no_round_binary_number_is_shown_and_not_changed() {
+    let mut desk = Desk::with_results("llama");
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    // 57 / 100 * 100 is not 57 among floats, nor are these; a third is no whole percentage at all.
+    for share in ["57", "28", "55", "14", "7", "33.3333"] {
+        desk.command(&format!("keep {share} %"));
+        desk.settle();
+        let (steps, proposal) = (desk.state().draft.now().clone(), desk.state().draft.now().active().proposal.clone());
+        for _ in 0..5 {
+            desk.harness.step();
+        }
+        assert_eq!(*desk.state().draft.now(), steps, "{share}");
+        assert!(proposal.is_some());
+    }
+    desk.command("keep 57 %");
+    desk.settle();
+    desk.click("Find");
+    desk.settle();
+    let draft = desk.state().draft.now();
+    assert!(draft.active().base.budget.is_some(), "{:?}", draft.active());
+    assert_eq!(draft.active().title(), "Within 1 %");
+    // A person still changes it.
+    desk.chord(Modifiers::COMMAND, Key::Z);
+    desk.harness.get_by_role_and_label(Role::SpinButton, "Prune until quality falls by").set_value_accesskit(2.0);
+    desk.harness.run_ok();
+    assert!((desk.state().quality_share() - 0.02).abs() < 1e-12);
 }
 
 #[test]

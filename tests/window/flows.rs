@@ -356,7 +356,7 @@ fn a_training_run_is_watched_paused_and_opened() {
     desk.click("Vote now");
     desk.click("Resume");
     desk.settle();
-    assert!(desk.shows("after fine-tuning"), "{}", desk.messages());
+    assert!(desk.shows("kept heads, before fine-tuning") && desk.shows("result"), "{}", desk.messages());
     let asked = pillars::training::request_of(&out).unwrap();
     assert_eq!((asked.settings.seed, asked.settings.precision), (5, Precision::Bf16));
     assert!(desk.state().training.summary.as_ref().unwrap().constrained_steps < 5000);

@@ -152,6 +152,34 @@ fn keys_act_on_the_cursor_and_drags_begin_where_they_were_pressed() {
 }
 
 #[test]
+fn menus_are_as_high_as_the_window_allows() {
+    use pillars::workspace::ThemeChoice;
+    let mut desk = Desk::with_results("bert");
+    desk.click("View");
+    // Far down in the menu, and still where a pointer reaches it without scrolling.
+    let node = desk.harness.get_by_role_and_label(Role::Button, "Dark theme");
+    assert!(node.rect().bottom() > 450.0 && node.rect().bottom() < 800.0, "{:?}", node.rect());
+    node.click();
+    desk.harness.run_ok();
+    assert_eq!(desk.state().settings.theme, ThemeChoice::Dark);
+}
+
+#[test]
+fn letters_with_a_modifier_are_no_commands_of_the_bare_letter() {
+    let mut desk = Desk::with_results("bert");
+    desk.click_head(desk.head("encoder.0", 0), Modifiers::NONE);
+    let before = desk.state().draft.now().clone();
+    for key in [Key::F, Key::X, Key::K, Key::P, Key::U] {
+        for modifiers in [Modifiers::ALT, Modifiers::SHIFT, Modifiers::ALT.plus(Modifiers::SHIFT)] {
+            desk.chord(modifiers, key);
+            assert_eq!(*desk.state().draft.now(), before, "{modifiers:?} {key:?}");
+        }
+    }
+    desk.press(Key::F);
+    assert_ne!(*desk.state().draft.now(), before);
+}
+
+#[test]
 fn the_key_of_a_view_gives_it_the_keyboard() {
     let mut desk = Desk::with_results("bert");
     // From whatever had it before.

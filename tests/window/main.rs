@@ -36,6 +36,7 @@ mod spoken;
 mod steady;
 mod stopping;
 mod tabs;
+mod training;
 mod understood;
 mod undone;
 mod workspaces;

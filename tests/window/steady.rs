@@ -7,7 +7,7 @@ use egui_kittest::kittest::Queryable;
 use crate::desk::{Desk, fixture, tokens};
 
 impl Desk {
-    fn set_number(&mut self, label: &str, value: f64) {
+    pub fn set_number(&mut self, label: &str, value: f64) {
         self.harness.get_by_role_and_label(Role::SpinButton, label).set_value_accesskit(value);
         self.harness.run_ok();
     }

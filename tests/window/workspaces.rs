@@ -264,6 +264,29 @@ fn what_is_taken_as_input_is_told_and_images_are_no_input_of_a_model_that_reads_
 }
 
 #[test]
+fn points_of_a_curve_are_kept_as_they_come() {
+    let mut desk = Desk::with_results("llama");
+    desk.chord(SHIFTED_M.0, SHIFTED_M.1);
+    desk.wait("a point of the curve", |state| {
+        state.curves.is_some() || state.curves_so_far.as_ref().is_some_and(|curves| !curves.points.is_empty())
+    });
+    // As after a kill: what was written by itself is all there is.
+    desk.type_path((Modifiers::COMMAND, Key::L), &fixture("bert"));
+    assert!(desk.state().curves.is_none() && desk.state().curves_so_far.is_none());
+    desk.type_path((Modifiers::COMMAND, Key::L), &fixture("llama"));
+    let curves = desk.state().curves.clone().expect("the points so far come back");
+    assert!(!curves.points.is_empty());
+    // It goes on from there.
+    desk.chord(SHIFTED_M.0, SHIFTED_M.1);
+    desk.settle();
+    let whole = desk.state().curves.clone().unwrap();
+    assert!(curves.points.iter().all(|point| whole.points.contains(point)), "{}", desk.messages());
+}
+
+/// The keys that measure the curve.
+const SHIFTED_M: (Modifiers, Key) = (Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::M);
+
+#[test]
 fn leaving_says_whether_a_training_was_saved() {
     let mut desk = Desk::start(Some(fixture("bert")));
     let input = tokens(desk.folder.path(), 400, 10);

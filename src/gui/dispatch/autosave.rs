@@ -22,8 +22,10 @@ impl App {
             work: Work {
                 run: state.run.clone(),
                 training: state.training.settings.clone(),
+                trained: state.training.folder.clone(),
                 repair: state.repairing.mode,
                 repairs: state.repairing.revision,
+                quality_share: state.quality_share,
                 quality_measure: state.quality_measure.clone(),
                 notes: state.notes.clone(),
                 plan_revision: state.plan_revision,

@@ -13,14 +13,14 @@ use crate::words::counted;
 use crate::workspace::{NamedPlan, Proposal};
 
 impl App {
-    /// Searches for the smallest plan within the budget, by the method of the plan being edited; where that was chosen by
+    /// Searches for the smallest plan within the budget, by the method that chose the plan being edited; where that was done by
     /// hand, or every method is wanted, by all of them.
     pub(super) fn find_plan(&mut self) {
         let (Some(run), Some(results)) = (self.state.measuring_run(), &self.state.results) else { return };
         let analysis = Arc::clone(&results.analysis);
         let (budget, metric) = self.state.quality_budget();
         let proposal = self.state.draft.now().active().proposal.as_ref();
-        let rankings = proposal.filter(|_| !self.state.settings.every_method).map(|p| p.method.into());
+        let rankings = self.state.searched_by().filter(|_| !self.state.settings.every_method);
         let moments = results.moments.as_ref().map(|found| Arc::clone(&found.moments));
         let repair = match self.state.repairing.mode {
             RepairMode::None => RepairMode::None,
@@ -33,17 +33,14 @@ impl App {
         // A budget is meant for every layer, as every amount is, unless a person left some alone.
         let is_own = proposal.is_some_and(|p| *p != self.state.first_proposal());
         let without_evidence = proposal.filter(|_| is_own).map(Proposal::prunes_unproven);
-        let (heads, free) = plan.pinned_heads();
-        if free > 0 {
-            let heads = counted(free, "heads");
-            self.state.messages.info(format!("Find: {heads} that are pinned to go may stay in the plan that is found"));
-        }
+        let (heads, gone) = plan.pinned_heads();
         let wanted = BudgetSpec {
             rankings: rankings.into_iter().collect(),
             budget,
             metric,
             repair,
             heads,
+            gone,
             without_evidence,
             ..BudgetSpec::default()
         };
@@ -61,8 +58,15 @@ impl App {
             self.state.messages.warn(sentence(note));
         }
         let name = format!("Within {}", Share.format(found.budget.most()));
-        // Heads that were pinned to stay are so in what was found.
-        let pins = self.state.draft.now().active().pins_to_stay(&plan);
+        // Pins hold in what was found, too, as far as it obeys them.
+        let now = self.state.draft.now().active();
+        let stay = now.pinned_heads().1.into_iter().filter(|head| plan.kept.keeps(*head)).count();
+        let pins = now.pins_in(&plan);
+        if stay > 0 {
+            let (heads, verb) = (counted(stay, "heads"), if stay == 1 { "is" } else { "are" });
+            let why = "key/value heads that stay serve equally many, and no layer loses every head";
+            self.state.messages.warn(format!("Find: {heads} of those that {verb} pinned to go had to stay: {why}"));
+        }
         let plan = NamedPlan { pins, ..NamedPlan::of(name, plan) };
         if let (Some(repair), Some(model)) = (repair, &self.state.model) {
             self.state.repairing.take(repair, &plan.plan(&model.facts.shape));

@@ -17,6 +17,7 @@ impl App {
             let draft = std::mem::replace(&mut self.state.draft, History::new(Draft::default()));
             self.closed.hold(&model.facts.fingerprint, draft);
         }
+        self.put_by();
         self.forget_findings();
         if !is_anew {
             self.forget_wishes();
@@ -55,6 +56,7 @@ impl App {
             model: _,
             // What it is asked to do next: see `forget_wishes`.
             run: _,
+            quality_share: _,
             quality_measure: _,
             repairing: _,
             export,
@@ -82,6 +84,7 @@ impl App {
             proposal_fault,
             measured,
             curves,
+            curves_so_far,
             beside,
             shown,
             patterns,
@@ -96,6 +99,7 @@ impl App {
         (*last_run_secs, *results, *differences) = (first.last_run_secs, first.results, first.differences);
         (*draft, *outlook, *compared) = (first.draft, first.outlook, first.compared);
         (*proposal_fault, *measured, *curves) = (first.proposal_fault, first.measured, first.curves);
+        *curves_so_far = first.curves_so_far;
         (*beside, *shown, *patterns) = (first.beside, first.shown, first.patterns);
         (*pattern_fault, *regrouped) = (first.pattern_fault, first.regrouped);
         (*what_if, *selection) = (first.what_if, first.selection);
@@ -103,7 +107,9 @@ impl App {
         // A run goes on; what one came to belongs to its model.
         if state.jobs.get(JobKind::Train).is_none() {
             (training.watched, training.summary, training.failure) = (None, None, None);
+            (training.is_resumable, training.of) = (false, None);
         }
+        training.folder = None;
         *measured_revision += 1;
         *plan_revision += 1;
     }
@@ -116,6 +122,6 @@ impl App {
         state.repairing.begin(RepairMode::None);
         state.export = Export::default();
         (state.training.settings, state.training.from_scratch, state.training.resume) = Default::default();
-        state.quality_measure = None;
+        (state.quality_share, state.quality_measure) = (None, None);
     }
 }

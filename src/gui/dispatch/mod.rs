@@ -6,6 +6,7 @@
 //! | `forgetting` | what goes with a model when another takes its place |
 //! | `files` | dialogs, what a path is used for, writing files |
 //! | `budget` | plans that come from what they cost |
+//! | `past` | what trainings and exports of models came to that are not open |
 //! | `plans` | proposals, pins, named plans |
 //! | `repair` | repairs, the choice by reconstruction |
 //! | `stopping` | asking before work on a model is stopped |
@@ -19,6 +20,7 @@ mod budget;
 mod files;
 mod forgetting;
 mod opening;
+mod past;
 mod plans;
 mod repair;
 mod stopping;
@@ -27,6 +29,7 @@ mod work;
 
 use eframe::egui::{self, ViewportCommand};
 use egui_tiles::LinearDir;
+pub(super) use past::PastWork;
 
 use super::action::Action;
 use super::app::{App, Waiting};
@@ -83,7 +86,7 @@ impl App {
             Action::Propose(proposal) => self.propose(proposal, false),
             Action::AdjustProposal(proposal) => self.propose(proposal, true),
             Action::SetPicture(look) => self.change_settings(|s| s.set_picture(look)),
-            Action::SetQualityBudget(share) => self.change_settings(|s| s.set_quality_budget(share)),
+            Action::SetQualityBudget(share) => self.state.quality_share = Some(share.clamp(0.0, 1.0)),
             Action::SetEveryMethod(wanted) => self.change_settings(|s| s.every_method = wanted),
             Action::SetQualityMeasure(name) => self.state.quality_measure = Some(name),
             Action::CloseComparison => self.state.beside = None,
@@ -98,6 +101,7 @@ impl App {
             Action::SetTrainingStart(from_scratch, resume) => {
                 (self.state.training.from_scratch, self.state.training.resume) = (from_scratch, resume);
             }
+            Action::ResumeTraining => self.resume_training(),
             Action::ShowInput(shown) => self.state.shown = shown,
             Action::Regroup(groups) => self.state.what_if = groups,
             Action::SetNotes(notes) => self.state.notes = notes,

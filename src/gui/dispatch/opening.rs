@@ -140,7 +140,10 @@ impl App {
         match place {
             OpenedPath::Model(opened) => {
                 self.state.settings.remember(&opened.facts.folder);
+                let fingerprint = opened.facts.fingerprint.clone();
                 self.adopt_model(*opened);
+                // Without its work, what was made of the model before is not shown either.
+                self.past.remove(&fingerprint);
             }
             OpenedPath::Workspace(workspace, Ok(opened)) => self.adopt_workspace(*workspace, *opened),
             OpenedPath::Workspace(workspace, Err(error)) => {
@@ -215,6 +218,7 @@ impl App {
             sample.prepare(&mut state.run);
         }
         state.training.settings = workspace.training;
+        state.quality_share = workspace.quality_budget.filter(|share| (0.0..=1.0).contains(share));
         state.quality_measure = workspace.quality_measure;
         if let Some(mode) = workspace.repair {
             state.repairing.mode = mode;
@@ -254,6 +258,7 @@ impl App {
         }
         // After the results, which make repairs out of date that were calibrated on others.
         self.bring_back_repairs(&workspace.repairs, &workspace.repair_faults);
+        self.take_up(workspace.trained, workspace.found_run);
         self.layout.restore(&workspace.view);
         self.check_run();
         self.plan_changed();
@@ -331,7 +336,10 @@ impl App {
             file: state.file.clone(),
             run: state.run.clone(),
             training: state.training.settings.clone(),
+            trained: state.training.folder.clone(),
+            found_run: None,
             repair: Some(state.repairing.mode),
+            quality_budget: state.quality_share,
             quality_measure: state.quality_measure.clone(),
             draft: state.draft.now().clone(),
             site: state.selection.site,
@@ -340,7 +348,7 @@ impl App {
             measured: state.measured.clone(),
             repairs: state.repairing.kept(),
             repair_faults: Vec::new(),
-            curves: state.curves.clone(),
+            curves: state.curves_so_far.clone().or_else(|| state.curves.clone()),
             analysis: state.results.as_ref().map(|r| Arc::clone(&r.analysis)),
             moments: state.results.as_ref().and_then(|r| r.moments.as_ref()).and_then(FoundMoments::kept),
             moments_fault: None,

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use crate::chart::Unit;
+use crate::error::Result;
 use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::run::{self, TrainSpec, Watched};
-use crate::training::{Beginning, Control, TrainingEnd as End, TrainingSummary};
+use crate::task::Ticket;
+use crate::training::{Beginning, Control, RunFolder, TrainingEnd as End, TrainingSummary};
 
 impl App {
     /// Trains the open model into `out`.
@@ -18,18 +20,48 @@ impl App {
         if training.from_scratch {
             wanted.beginning = Beginning::Scratch { vocabulary: None };
         }
-        let watched = Watched::default();
+        let title = format!("Train {} into {}", checked.opened().facts.name, out.display());
+        self.begin_training(title, out, move |watched, ticket| {
+            run::train(&wanted, &watched.control, &mut |event| watched.record(event), ticket)
+        });
+    }
+
+    /// Goes on with the run that is shown, as it was begun.
+    pub(super) fn resume_training(&mut self) {
+        let Some((out, _)) = self.state.training.watched.clone() else { return };
+        if self.state.jobs.get(JobKind::Train).is_some() {
+            return;
+        }
+        let (device, folder) = (self.state.run.device, out.clone());
+        self.begin_training(format!("Resume the training in {}", out.display()), out, move |watched, ticket| {
+            run::resume_training(&folder, device, &watched.control, &mut |event| watched.record(event), ticket)
+        });
+    }
+
+    /// Watches `work`, which trains into `out`.
+    fn begin_training(
+        &mut self,
+        title: String,
+        out: PathBuf,
+        work: impl FnOnce(&Watched, &Ticket) -> Result<TrainingSummary> + Send + 'static,
+    ) {
+        let (training, watched) = (&mut self.state.training, Watched::default());
         training.watched = Some((out.clone(), watched.clone()));
-        training.summary = None;
-        training.failure = None;
-        self.state.jobs.start(
-            JobKind::Train,
-            format!("Train {} into {}", checked.opened().facts.name, out.display()),
-            move |ticket| {
-                let summary = run::train(&wanted, &watched.control, &mut |event| watched.record(event), ticket)?;
-                Ok(JobOutcome::Trained(wanted.out, Box::new(summary)))
-            },
-        );
+        (training.summary, training.failure, training.is_resumable) = (None, None, false);
+        training.of = self.state.model.as_ref().map(|model| model.facts.fingerprint.clone());
+        training.folder = Some(out.clone());
+        self.state.jobs.start(JobKind::Train, title, move |ticket| {
+            let summary = work(&watched, ticket)?;
+            Ok(JobOutcome::Trained(out, Box::new(summary)))
+        });
+    }
+
+    /// Looks whether what ended can be gone on with.
+    pub(super) fn training_ended(&mut self) {
+        let training = &mut self.state.training;
+        let is_done = training.summary.as_ref().is_some_and(|summary| summary.outcome == End::Done);
+        let has_state = training.watched.as_ref().is_some_and(|(out, _)| RunFolder::at(out).has_state());
+        training.is_resumable = has_state && !is_done;
     }
 
     /// Pauses, stops or goes on to the vote.
@@ -43,7 +75,9 @@ impl App {
     pub(super) fn trained(&mut self, out: &std::path::Path, summary: TrainingSummary) {
         let loss = |l: Option<f64>| l.map_or_else(|| "unknown".to_owned(), |l| Unit::Plain.format(l));
         let text = match summary.outcome {
-            End::Done => format!("Trained: loss per token {}, written to {}", loss(summary.final_loss), out.display()),
+            End::Done => {
+                format!("Trained: {} {}, written to {}", summary.loss_name(), loss(summary.final_loss), out.display())
+            }
             End::Stopped => format!("Training stopped; it can be resumed from {}", out.display()),
         };
         self.state.messages.info(text);

@@ -1,7 +1,7 @@
 //! Runs, measurements and exports, and what workers bring.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::repair::RepairOrder;
 use crate::analysis::{Analysis, Points};
@@ -141,10 +141,12 @@ impl App {
         let with_repair = self.state.repairing.is_on() && moments.is_some();
         let repairs = if with_repair { vec![RepairMode::None, RepairMode::Refit] } else { vec![RepairMode::None] };
         let before = self.state.curves.clone();
+        let points = Arc::clone(&self.points);
         self.state.jobs.start(JobKind::Curves, "Measure the quality curve", move |ticket| {
             let mut so_far = None;
             let mut keep = |found: &Curves| {
                 so_far = Some(found.clone());
+                *points.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(found.clone()));
                 Ok(())
             };
             let before = before.as_deref();
@@ -158,6 +160,16 @@ impl App {
             };
             Ok(JobOutcome::Curves(Box::new(curves), is_whole))
         });
+    }
+
+    /// Takes over the points that a curve under way has by now, so that they are kept.
+    pub(in super::super) fn take_points(&mut self) {
+        let points = self.points.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let is_under_way = self.state.jobs.get(JobKind::Curves).is_some();
+        if let Some(points) = points.filter(|_| is_under_way) {
+            self.state.curves_so_far = Some(points);
+            self.state.measured_revision += 1;
+        }
     }
 
     /// Writes the pruned checkpoint into `out`.
@@ -269,6 +281,12 @@ impl App {
         if kind == JobKind::Open {
             self.state.opening = None;
         }
+        if kind == JobKind::Curves {
+            self.state.curves_so_far = None;
+        }
+        if kind == JobKind::Train {
+            self.training_ended();
+        }
     }
 
     fn take_in(&mut self, outcome: JobOutcome) {
@@ -328,8 +346,12 @@ impl App {
                 for note in report.measured.iter().flat_map(|m| &m.notes) {
                     self.state.messages.warn(sentence(note));
                 }
-                if is_here {
-                    self.state.export.done = Some((path, *report));
+                match is_here {
+                    true => self.state.export.done = Some((path, *report)),
+                    false => {
+                        let past = self.past.entry(report.fingerprint.clone()).or_default();
+                        past.exported = Some((path, *report));
+                    }
                 }
             }
             JobOutcome::Trained(path, summary) => self.trained(&path, *summary),

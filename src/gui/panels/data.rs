@@ -8,7 +8,7 @@ use crate::gui::context::Cx;
 use crate::gui::messages::sentence;
 use crate::gui::widgets::{heading, note};
 use crate::gui::wording::worded;
-use crate::run::Spec;
+use crate::run::{Field, Spec};
 
 /// Characters of a cell that are shown; the rest is under the pointer.
 const LONGEST: usize = 60;
@@ -16,7 +16,9 @@ const LONGEST: usize = 60;
 /// Below the input: the columns of a table to choose from, and what comes of them.
 pub(super) fn show(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     let Some(Ok(Some(preview))) = cx.state.first_rows() else {
-        if let Some(Err(error)) = cx.state.first_rows() {
+        // A fault that stands beside the input already is not told again.
+        let is_told = matches!(&cx.state.checked, Some(Err(faults)) if faults.iter().any(|f| f.field == Field::Input));
+        if let (Some(Err(error)), false) = (cx.state.first_rows(), is_told) {
             ui.label(RichText::new(sentence(&worded(error))).small().color(cx.theme.warning));
         }
         return;

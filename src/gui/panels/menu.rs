@@ -22,7 +22,12 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
             ui.menu_button(menu.title(), |ui| {
                 // A menu that is longer than the window is scrolled.
                 let most = (ui.ctx().content_rect().height() - BESIDE_MENU).max(LEAST_MENU);
-                ScrollArea::vertical().max_height(most).show(ui, |ui| menu_items(ui, cx, menu));
+                // Popups offer less height than the window has.
+                ui.set_max_height(most);
+                ScrollArea::vertical()
+                    .max_height(most)
+                    .min_scrolled_height(most)
+                    .show(ui, |ui| menu_items(ui, cx, menu));
             });
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {

@@ -1,6 +1,6 @@
 //! On the left, below the model: what a run is asked to do, and its progress.
 
-use eframe::egui::{self, ComboBox, DragValue, ProgressBar, RichText, Ui};
+use eframe::egui::{self, ComboBox, ProgressBar, RichText, Ui};
 
 use crate::analysis::{Clustering, Groups, Metric};
 use crate::chart::Unit;
@@ -10,7 +10,7 @@ use crate::gui::command::{Command, caps};
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
-use crate::gui::widgets::{command_button, heading, note, seed_field};
+use crate::gui::widgets::{command_button, drag_value, heading, note, seed_field};
 use crate::gui::wording::worded;
 use crate::model::MemoryLimit;
 use crate::network::{FeatureMap, SiteKind};
@@ -148,7 +148,7 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
             ui.label("set by layer").on_hover_text(run.groups.to_string());
         }
         if let Groups::Fixed(n) = &mut run.groups {
-            ui.add(DragValue::new(n).range(1..=256)).labelled_by(label.id);
+            ui.add(drag_value(n).range(1..=256)).labelled_by(label.id);
         }
     });
     ui.end_row();
@@ -192,7 +192,7 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
         }
         if let Some(size) = &mut run.batch_size {
             let each = if unit == InputUnit::Tokens { "sequences" } else { unit.noun() };
-            ui.add(DragValue::new(size).range(1..=4096).suffix(format!(" {each}"))).labelled_by(label.id);
+            ui.add(drag_value(size).range(1..=4096).suffix(format!(" {each}"))).labelled_by(label.id);
         }
     });
     ui.end_row();
@@ -203,7 +203,7 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
             run.batches = (!all).then_some(32);
         }
         if let Some(n) = &mut run.batches {
-            ui.add(DragValue::new(n).range(1..=1_000_000)).labelled_by(label.id);
+            ui.add(drag_value(n).range(1..=1_000_000)).labelled_by(label.id);
         }
     });
     ui.end_row();
@@ -252,7 +252,7 @@ fn sequence_length(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
             run.seq_len = (!auto).then_some(128);
         }
         if let Some(length) = &mut run.seq_len {
-            ui.add(DragValue::new(length).range(1..=131_072).suffix(" tokens")).labelled_by(label.id);
+            ui.add(drag_value(length).range(1..=131_072).suffix(" tokens")).labelled_by(label.id);
         }
     });
 }
@@ -268,7 +268,7 @@ fn held_out(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
             run.held_out_every = (!none).then_some(5);
         }
         if let Some(every) = &mut run.held_out_every {
-            ui.add(DragValue::new(every).range(2..=1000).prefix("1 batch in ")).labelled_by(label.id);
+            ui.add(drag_value(every).range(2..=1000).prefix("1 batch in ")).labelled_by(label.id);
         }
     });
 }
@@ -285,7 +285,7 @@ fn memory(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
         }
         if let Some(MemoryLimit(bytes)) = &mut run.memory {
             let mut mebibytes = *bytes >> 20;
-            let field = DragValue::new(&mut mebibytes).range(64..=1 << 24).speed(16).suffix(" MiB");
+            let field = drag_value(&mut mebibytes).range(64..=1 << 24).speed(16).suffix(" MiB");
             if ui.add(field).labelled_by(label.id).changed() {
                 *bytes = mebibytes << 20;
             }

@@ -43,10 +43,19 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
         });
 }
 
+/// Least widths of the title and the bar of a row, and what the button beside them takes.
+const LEAST_TITLE: f32 = 60.0;
+const LEAST_BAR: f32 = 60.0;
+const CANCEL: f32 = 80.0;
+
 fn job_row(ui: &mut Ui, cx: Cx<'_>, job: &Job) {
     ui.horizontal(|ui| {
-        // A title with a long path leaves room for how far it is; all of it stands under the pointer, as does what is done.
-        let widest = (ui.available_width() * 0.4).max(120.0);
+        // How far it is stands whole, whatever the title: all of that stands under the pointer.
+        let words = egui::WidgetText::from(RichText::new(job.words()).color(cx.theme.muted));
+        let told =
+            words.clone().into_galley(ui, Some(egui::TextWrapMode::Extend), f32::INFINITY, egui::TextStyle::Body);
+        let beside = told.size().x + LEAST_BAR + CANCEL;
+        let widest = (ui.available_width() - beside).clamp(LEAST_TITLE, (ui.available_width() * 0.4).max(120.0));
         let title = RichText::new(&job.title).color(cx.theme.ink);
         let galley = egui::WidgetText::from(title.clone()).into_galley(
             ui,
@@ -60,7 +69,7 @@ fn job_row(ui: &mut Ui, cx: Cx<'_>, job: &Job) {
         });
         let bar = ProgressBar::new(job.progress.fraction().unwrap_or(0.0) as f32);
         ui.add(
-            bar.desired_width((ui.available_width() * 0.3).clamp(60.0, 220.0))
+            bar.desired_width((ui.available_width() - told.size().x - CANCEL).clamp(LEAST_BAR, 220.0))
                 .desired_height(12.0)
                 .fill(cx.theme.accent),
         );
@@ -70,6 +79,6 @@ fn job_row(ui: &mut Ui, cx: Cx<'_>, job: &Job) {
         if stop.on_hover_text(name).clicked() {
             cx.send(Action::CancelTask(job.id));
         }
-        ui.add(egui::Label::new(RichText::new(job.words()).color(cx.theme.muted)).truncate());
+        ui.add(egui::Label::new(words).truncate());
     });
 }

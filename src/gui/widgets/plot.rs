@@ -202,6 +202,8 @@ impl Painted {
             painter.hline(rect.x_range(), rect.bottom(), Stroke::new(1.0, theme.outline));
         }
         let mut taken: Vec<Rect> = Vec::new();
+        let marks = plot.series.iter().filter(|series| series.mark.is_some());
+        let marked: Vec<_> = marks.flat_map(|series| &series.points).map(|point| self.at(*point)).collect();
         for limit in plot.limits.iter().filter(|l| !l.name.is_empty()) {
             let ink = color(limit.ink.color(theme.figure));
             let galley = painter.layout_no_wrap(limit.name.clone(), FontId::proportional(SMALL), ink);
@@ -220,11 +222,14 @@ impl Painted {
                     Align2::RIGHT_BOTTOM.anchor_size(pos2(rect.right() - 2.0, at.y - 2.0), galley.size()),
                     Align2::RIGHT_TOP.anchor_size(pos2(rect.right() - 2.0, at.y + 2.0), galley.size()),
                     Align2::LEFT_BOTTOM.anchor_size(pos2(rect.left() + 4.0, at.y - 2.0), galley.size()),
+                    Align2::LEFT_TOP.anchor_size(pos2(rect.left() + 4.0, at.y + 2.0), galley.size()),
                 ]
                 .to_vec()
             };
             let is_free = |r: &&Rect| rect.expand(1.0).contains_rect(**r) && !taken.iter().any(|t| t.intersects(**r));
-            if let Some(place) = places.iter().find(is_free).copied() {
+            // Words cover as few points as can be.
+            let covered = |place: &&Rect| marked.iter().filter(|at| place.expand(3.0).contains(**at)).count();
+            if let Some(place) = places.iter().filter(is_free).min_by_key(covered).copied() {
                 taken.push(place);
                 painter.rect_filled(place.expand(1.0), 2.0, theme.canvas.gamma_multiply(0.85));
                 painter.galley(place.min, galley, ink);

@@ -1,6 +1,6 @@
 //! Sliders that can be seen.
 
-use eframe::egui::{Response, Slider, Ui};
+use eframe::egui::{Response, Slider, SliderClamping, Ui};
 
 use crate::gui::theme::WindowTheme;
 
@@ -8,7 +8,8 @@ use crate::gui::theme::WindowTheme;
 pub(crate) fn slide(ui: &mut Ui, theme: &WindowTheme, slider: Slider<'_>) -> Response {
     ui.scope(|ui| {
         ui.visuals_mut().widgets.inactive.bg_fill = theme.track;
-        ui.add(slider)
+        // What is shown stays as it is, out of range or not, until a person changes it.
+        ui.add(slider.clamping(SliderClamping::Edits))
     })
     .inner
 }

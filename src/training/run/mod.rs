@@ -13,6 +13,7 @@
 //! | `training/summary.json` | quality of each stage |
 
 mod folder;
+mod found;
 mod options;
 mod repair;
 mod stages;
@@ -22,6 +23,7 @@ mod work;
 use std::path::Path;
 
 pub use folder::{RunFolder, was_trained};
+pub use found::FoundRun;
 pub use options::{RunOptions, TrainingEvent};
 pub use summary::{HeldOut, TrainingEnd, TrainingSummary};
 

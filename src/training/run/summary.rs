@@ -58,7 +58,7 @@ impl HeldOut {
     }
 }
 
-/// What a run came to. Losses are means per predicted token on the held-out data.
+/// What a run came to. Losses are means per predicted token, or label of a task, on the held-out data.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TrainingSummary {
@@ -74,6 +74,9 @@ pub struct TrainingSummary {
     /// How much of the held-out data was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out: Option<HeldOut>,
+    /// Whether losses are means per label of a task.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub per_label: bool,
     /// Loss of a model that knows only how often each token stands in the training data: what any model must beat.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unigram_loss: Option<f64>,
@@ -122,6 +125,11 @@ pub struct TrainingSummary {
 }
 
 impl TrainingSummary {
+    /// What its losses are means of, behind a number.
+    pub fn loss_name(&self) -> &'static str {
+        if self.per_label || self.metric_name.is_some() { "loss per label" } else { "loss per token" }
+    }
+
     /// What stands beside a loss: of labels there is no perplexity, but a metric.
     pub fn beside(&self) -> &str {
         match self.unigram_loss {

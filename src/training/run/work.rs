@@ -20,6 +20,7 @@ use crate::plan::{PlanRequest, check_amount};
 use crate::pruning::TrainedRecord;
 use crate::task::Ticket;
 use crate::training::constraint::Constraint;
+use crate::training::overfit::{LOOKS, overfits};
 use crate::training::{
     BEST, Beginning, Blueprint, Centers, Control, Data, Feed, Learner, MetricsLog, Record, RunState, RunningSums,
     STATE, Schedule, SiteRecord, Stage, StepResult, StepSettings, TrainSettings, TrainingRun, centers, movement,
@@ -193,6 +194,7 @@ impl<'a> ActiveRun<'a> {
             Err(_) => TrainingSummary { parameters_before: learner.parameters().count(), ..TrainingSummary::default() },
         };
         (summary.in_sample, summary.held_out) = (in_sample, Some(extent));
+        summary.per_label = blueprint.spec().task.is_some();
         let frozen = learner.frozen()?;
         Ok(Self {
             request,
@@ -317,6 +319,20 @@ impl<'a> ActiveRun<'a> {
         Ok(())
     }
 
+    /// Says where the held-out loss keeps rising while the training loss falls.
+    fn note_overfitting(&mut self, learned: f64, held_out: f64) {
+        let RunState { looks, stage, step, .. } = &mut self.standing;
+        looks.push((learned, held_out));
+        looks.drain(..looks.len().saturating_sub(LOOKS));
+        let Some((before, now)) = overfits(looks) else { return };
+        let text = format!(
+            "{} overfits by step {step}: the held-out loss rose from {before:.4} to {now:.4} at several looks in a row while \
+             the training loss fell; fewer --steps, a lower --lr or more data would do",
+            stage.name()
+        );
+        (self.observe)(TrainingEvent::Note(&text));
+    }
+
     /// Whether the looks so far end the stage: patience is at its end, or, where that counts, hidden units are calm. It is
     /// read from what is saved, so that a run that was cancelled at this very step ends the stage too.
     fn is_over(&self, until_calm: bool) -> bool {
@@ -370,6 +386,7 @@ impl<'a> ActiveRun<'a> {
         self.standing.step = 0;
         self.standing.since_record = RunningSums::default();
         (self.standing.best, self.standing.stale_looks) = (None, 0);
+        self.standing.looks.clear();
         self.write_summary()?;
         self.save()?;
         // The saved state no longer asks for them.
@@ -423,7 +440,7 @@ impl<'a> ActiveRun<'a> {
             let step =
                 stepped.map_err(|e| e.within(format!("{} step {next}, learning rate {rate:.1e}", stage.name())))?;
             self.standing.position = feed.position();
-            self.count(&step);
+            self.count(&step, batches.iter().map(Batch::token_count).sum::<Result<usize>>()?);
             if records {
                 let mut record = self.record(&step, rate, last);
                 if looks {
@@ -431,6 +448,7 @@ impl<'a> ActiveRun<'a> {
                     (record.validation_loss, record.metric) = (Some(found.0), found.1);
                     record.metric_name = self.summary.metric_name.clone().filter(|_| found.1.is_some());
                     self.judge(found)?;
+                    self.note_overfitting(record.task_loss, found.0);
                     record.translation = self.translated(gates)?;
                     record.movement = if constraint.is_some() { self.look()? } else { None };
                 }
@@ -460,7 +478,7 @@ impl<'a> ActiveRun<'a> {
     }
 
     /// Adds a step to the sums.
-    fn count(&mut self, step: &StepResult) {
+    fn count(&mut self, step: &StepResult, read: usize) {
         let seconds = self.clock.elapsed().as_secs_f64();
         self.clock = Instant::now();
         let standing = &mut self.standing;
@@ -470,6 +488,7 @@ impl<'a> ActiveRun<'a> {
         let sums = &mut standing.since_record;
         sums.steps += 1;
         sums.tokens += step.tokens as u64;
+        sums.read += read as u64;
         sums.task_loss += step.task_loss * step.tokens as f64;
         sums.constraint_loss += step.constraint_loss;
         sums.seconds += seconds;
@@ -478,7 +497,7 @@ impl<'a> ActiveRun<'a> {
 
     fn record(&self, step: &StepResult, rate: f64, last: u64) -> Record {
         let RunState { stage, step: done, total_steps, seconds, since_record: sums, .. } = &self.standing;
-        let per_second = sums.tokens as f64 / sums.seconds.max(1e-9);
+        let per_second = sums.read as f64 / sums.seconds.max(1e-9);
         let sites = step.sites.iter().map(|(site, (gram, groups))| {
             let metric = self.settings().constraint.metric;
             let gram = if metric == Metric::Cosine { gram.normalized() } else { gram.clone() };
@@ -490,6 +509,7 @@ impl<'a> ActiveRun<'a> {
             stage: *stage,
             step: *done,
             total_steps: *total_steps,
+            per_label: self.blueprint.spec().task.is_some(),
             task_loss: sums.task_loss / sums.tokens as f64,
             constraint_loss: sums.constraint_loss / sums.steps as f64,
             homogenization: step.homogenization,

@@ -8,7 +8,7 @@ use crate::gui::action::Action;
 use crate::gui::context::Cx;
 use crate::gui::jobs::MOST_PATTERNS;
 use crate::gui::messages::sentence;
-use crate::gui::widgets::{Swatch, choice, color_bar, note, swatch};
+use crate::gui::widgets::{Swatch, choice, color_bar, drag_value, note, swatch};
 use crate::run::AttentionInput;
 use crate::words::counted;
 
@@ -86,7 +86,7 @@ impl Attention {
             wanted = now.checked_sub(1);
         }
         let mut number = now + 1;
-        if ui.add(DragValue::new(&mut number).range(1..=1_000_000)).labelled_by(label.id).changed() {
+        if ui.add(drag_value(&mut number).range(1..=1_000_000)).labelled_by(label.id).changed() {
             wanted = number.checked_sub(1);
         }
         if ui.button("Next").clicked() {

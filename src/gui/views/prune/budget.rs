@@ -1,7 +1,7 @@
 //! How much quality a plan may cost: the search for the smallest one, the verdict above the export, and points of the quality
 //! curve as plans.
 
-use eframe::egui::{Checkbox, CollapsingHeader, ComboBox, CursorIcon, DragValue, RichText, Stroke, Ui};
+use eframe::egui::{Checkbox, CollapsingHeader, ComboBox, CursorIcon, RichText, Stroke, Ui};
 
 use super::progress::progress;
 use crate::analysis::SiteEvidence;
@@ -12,7 +12,7 @@ use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
-use crate::gui::widgets::{Painted, command_button, headers, note, number_table};
+use crate::gui::widgets::{Painted, command_button, drag_value, edited, headers, note, number_table};
 use crate::plan::{BudgetRecord, BudgetStep};
 use crate::words::counted;
 use crate::workspace::Proposal;
@@ -26,10 +26,12 @@ pub(super) fn search(ui: &mut Ui, cx: Cx<'_>) {
     ui.add_space(4.0);
     ui.horizontal_wrapped(|ui| {
         let label = ui.label(RichText::new("Prune until quality falls by").color(theme.muted));
-        let mut percent = cx.state.settings.quality_budget * 100.0;
-        let field = DragValue::new(&mut percent).range(0.0..=100.0).speed(0.1).max_decimals(2).suffix(" %");
+        let (field, percent) = edited(cx.state.quality_share() * 100.0, 2, |percent| {
+            ui.add(drag_value(percent).range(0.0..=100.0).speed(0.1).max_decimals(2).suffix(" %"))
+        });
         let hover = "The loss may rise by this share of the whole model's, or another measure fall by it";
-        if ui.add(field).labelled_by(label.id).on_hover_text(hover).changed() {
+        field.labelled_by(label.id).on_hover_text(hover);
+        if let Some(percent) = percent {
             cx.send(Action::SetQualityBudget(percent / 100.0));
         }
         measure(ui, cx);
@@ -47,14 +49,18 @@ pub(super) fn search(ui: &mut Ui, cx: Cx<'_>) {
     });
 }
 
-/// Whether the search tries every method; of a plan that no method filled it does in any case.
+/// Whether the search tries every method; of a plan that no method chose it does in any case.
 fn every_method(ui: &mut Ui, cx: Cx<'_>) {
-    let is_by_hand = cx.state.draft.now().active().proposal.is_none();
-    let mut wanted = is_by_hand || cx.state.settings.every_method;
+    let (has_run, has_method) = (cx.state.results.is_some(), cx.state.searched_by().is_some());
+    let mut wanted = cx.state.settings.every_method || (has_run && !has_method);
     let hover = "Search by every method that the run can serve and keep the best plan. About three more passes over the text \
                  for each method, beside twelve for the first";
-    let field = ui.add_enabled(!is_by_hand, Checkbox::new(&mut wanted, "Every method")).on_hover_text(hover);
-    if field.on_disabled_hover_text("No method fills this plan, so that every one is tried").changed() {
+    let field = ui.add_enabled(has_run && has_method, Checkbox::new(&mut wanted, "Every method")).on_hover_text(hover);
+    let why = match has_run {
+        true => "No method chose this plan, so that every one is tried",
+        false => "Run the model first",
+    };
+    if field.on_disabled_hover_text(why).changed() {
         cx.send(Action::SetEveryMethod(wanted));
     }
 }
@@ -69,8 +75,8 @@ fn methods_ui(ui: &mut Ui, cx: Cx<'_>, found: &BudgetRecord) {
     let fewest = |step: &&&BudgetStep| step.within && Some(step.heads) == best;
     // Of equals the first: a later one has to be smaller.
     let taken = steps.iter().find(fewest).map(|step| step.method.as_str());
-    number_table(ui, "methods tried", 3, 12.0, |ui| {
-        headers(ui, theme, ["method", "heads kept", "change, 95 % interval"]);
+    number_table(ui, "methods tried", 3, 10.0, |ui| {
+        headers(ui, theme, ["method", "heads", "change"]);
         for step in &steps {
             let is_taken = taken == Some(step.method.as_str());
             let color = match (is_taken, step.within) {
@@ -97,7 +103,7 @@ fn methods_ui(ui: &mut Ui, cx: Cx<'_>, found: &BudgetRecord) {
             ui.end_row();
         }
     });
-    let of = format!("Change of {}. ", found.measure);
+    let of = format!("Heads that stay, and the change of {} with its 95 % interval. ", found.measure);
     note(
         ui,
         theme,

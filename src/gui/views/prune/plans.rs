@@ -7,9 +7,10 @@ use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::messages::sentence;
-use crate::gui::widgets::{command_button, note, seed_field, slide};
+use crate::gui::widgets::{command_button, edited, note, seed_field, slide};
 use crate::gui::wording::{in_controls, worded};
 use crate::plan::{Amount, Method};
+use crate::repair::FORECAST;
 use crate::words::counted;
 use crate::workspace::{NamedPlan, Proposal};
 
@@ -213,18 +214,22 @@ fn amount_ui(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
             }
         }
         Amount::Ratio(ratio) | Amount::LayerRatio(ratio) => {
-            let mut percent = ratio * 100.0;
-            let slider = Slider::new(&mut percent, LEAST..=100.0).suffix(" %").max_decimals(0).text("of heads");
-            if slide(ui, cx.theme, slider).changed() {
+            let (_, percent) = edited(ratio * 100.0, 0, |percent| {
+                let slider = Slider::new(percent, LEAST..=100.0).suffix(" %").max_decimals(0).text("of heads");
+                slide(ui, cx.theme, slider)
+            });
+            if let Some(percent) = percent {
                 let ratio = percent / 100.0;
                 adjust(if mode == Mode::Ratio { Amount::Ratio(ratio) } else { Amount::LayerRatio(ratio) });
             }
         }
         Amount::Threshold(least) => {
-            let mut percent = least * 100.0;
             let words = if proposal.method == Method::Votes { "vote share" } else { "threshold" };
-            let slider = Slider::new(&mut percent, 0.0..=100.0).suffix(" %").max_decimals(1).text(words);
-            if slide(ui, cx.theme, slider).changed() {
+            let (_, percent) = edited(least * 100.0, 1, |percent| {
+                let slider = Slider::new(percent, 0.0..=100.0).suffix(" %").max_decimals(1).text(words);
+                slide(ui, cx.theme, slider)
+            });
+            if let Some(percent) = percent {
                 adjust(Amount::Threshold(percent / 100.0));
             }
         }
@@ -265,7 +270,10 @@ fn legality(ui: &mut Ui, cx: Cx<'_>) {
         Some(Ok(outlook)) => {
             const SHOWN: usize = 4;
             // An edited plan is not the one that its notes are of.
-            let own = cx.state.plan().map(|plan| plan.notes).unwrap_or_default();
+            let mut own = cx.state.plan().map(|plan| plan.notes).unwrap_or_default();
+            // What was measured is no longer foretold.
+            let is_measured = cx.state.measured_now().is_some() || cx.state.searched_now().is_some();
+            own.retain(|note| !(is_measured && note.starts_with(FORECAST)));
             for text in own.iter().chain(&outlook.notes).take(SHOWN) {
                 ui.label(RichText::new(sentence(&in_controls(text))).small().color(theme.warning));
             }

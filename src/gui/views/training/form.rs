@@ -1,12 +1,12 @@
 //! What a training run is asked to do.
 
-use eframe::egui::{ComboBox, DragValue, Grid, RichText, Ui};
+use eframe::egui::{ComboBox, Grid, Response, RichText, Ui};
 
 use crate::analysis::Groups;
 use crate::chart::Unit;
 use crate::gui::action::Action;
 use crate::gui::context::Cx;
-use crate::gui::widgets::{heading, note};
+use crate::gui::widgets::{drag_value, edited, heading, note};
 use crate::network::FeatureMap;
 use crate::plan::Method;
 use crate::run::BATCH_SIZE;
@@ -19,10 +19,16 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     heading(ui, cx.theme, "Training");
     Grid::new("training").num_columns(2).spacing([10.0, 5.0]).show(ui, |ui| {
         let label = name(ui, "Steps");
-        ui.add(DragValue::new(&mut settings.steps).range(1..=10_000_000)).labelled_by(label.id);
+        ui.add(drag_value(&mut settings.steps).range(1..=10_000_000)).labelled_by(label.id);
         ui.end_row();
         let label = name(ui, "Learning rate");
-        ui.add(DragValue::new(&mut settings.rate).speed(1e-6).range(1e-8..=1.0).max_decimals(8)).labelled_by(label.id);
+        let (field, rate) =
+            edited(settings.rate, 8, |rate| ui.add(drag_value(rate).speed(1e-6).range(1e-8..=1.0).max_decimals(8)));
+        field.labelled_by(label.id);
+        settings.rate = rate.unwrap_or(settings.rate);
+        ui.end_row();
+        let label = name(ui, "Held-out batches").on_hover_text("Batches of held-out data that every look measures");
+        ui.add(drag_value(&mut settings.held_out_batches).range(1..=1_000_000)).labelled_by(label.id);
         ui.end_row();
     });
     heading(ui, cx.theme, "Group constraint");
@@ -33,7 +39,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
             Groups::Fixed(n) => *n,
             _ => 2,
         };
-        if ui.add(DragValue::new(&mut groups).range(1..=256)).labelled_by(label.id).changed() {
+        if ui.add(drag_value(&mut groups).range(1..=256)).labelled_by(label.id).changed() {
             constraint.groups = Groups::Fixed(groups);
         }
         ui.end_row();
@@ -47,10 +53,10 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
         combo.response.labelled_by(label.id);
         ui.end_row();
         let label = name(ui, "Alpha").on_hover_text("Weight of homogenization: heads of a group become alike");
-        ui.add(DragValue::new(&mut constraint.alpha).speed(0.01).range(0.0..=10.0)).labelled_by(label.id);
+        weight(ui, &mut constraint.alpha).labelled_by(label.id);
         ui.end_row();
         let label = name(ui, "Beta").on_hover_text("Weight of diversification: groups move apart");
-        ui.add(DragValue::new(&mut constraint.beta).speed(0.01).range(0.0..=10.0)).labelled_by(label.id);
+        weight(ui, &mut constraint.beta).labelled_by(label.id);
         ui.end_row();
         let label = name(ui, "Diversity");
         let combo =
@@ -100,7 +106,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
                 });
                 combo.response.labelled_by(label.id);
                 if let VoteAt::Step(step) = &mut voting.at {
-                    ui.add(DragValue::new(step).range(1..=settings.steps)).labelled_by(label.id);
+                    ui.add(drag_value(step).range(1..=settings.steps)).labelled_by(label.id);
                 }
             });
             ui.end_row();
@@ -113,7 +119,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
             combo.response.labelled_by(label.id).on_hover_text("Compare votes with importance and random heads");
             ui.end_row();
             let label = name(ui, "Fine-tuning steps");
-            ui.add(DragValue::new(&mut voting.finetune_steps).range(0..=10_000_000)).labelled_by(label.id);
+            ui.add(drag_value(&mut voting.finetune_steps).range(0..=10_000_000)).labelled_by(label.id);
             ui.end_row();
         });
     } else {
@@ -123,6 +129,14 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     if settings != cx.state.training.settings {
         cx.send(Action::SetTraining(Box::new(settings)));
     }
+}
+
+/// A field for a weight of the constraint.
+fn weight(ui: &mut Ui, value: &mut f64) -> Response {
+    let field = |now: &mut f64| ui.add(drag_value(now).speed(0.01).range(0.0..=10.0).max_decimals(4));
+    let (response, wanted) = edited(*value, 4, field);
+    *value = wanted.unwrap_or(*value);
+    response
 }
 
 /// What the weights of the constraint mean beside the loss, in numbers of this run.
@@ -135,8 +149,8 @@ fn scale(ui: &mut Ui, cx: Cx<'_>, constraint: &Constraint) {
     let (alpha, beta) = (constraint.alpha, constraint.beta);
     let text = match constraint.reduction {
         Reduction::LayerSum => format!(
-            "As in the authors' code, the {layers} layers are summed beside a loss summed over some {tokens} tokens: \
-             like plain weights of {} and {} beside a mean loss. Fewer tokens make it stronger: compare the held-out loss \
+            "The constraint is summed over the {layers} layers, the loss over the tokens of a batch, some {tokens}, as the \
+             authors' code does: Alpha and Beta act like {} and {} beside a mean loss. Fewer tokens make it stronger: compare the held-out loss \
              with a run without the constraint",
             number(alpha * share),
             number(beta * share),

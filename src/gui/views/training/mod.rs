@@ -19,8 +19,9 @@ use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
 use crate::gui::purpose::PathPurpose;
 use crate::gui::state::State;
-use crate::gui::widgets::{command_button, empty, fact, facts, folder_field, heading, note};
-use crate::gui::wording::worded;
+use crate::gui::widgets::{command_button, empty, fact, facts, folder_field, headers, heading, note, number_table};
+use crate::gui::wording::{in_controls, worded};
+use crate::pruning::StageQuality;
 use crate::training::constraint::{Constraint, Diversity};
 use crate::training::{Record, Stage, TrainingEnd, TrainingSummary};
 
@@ -147,11 +148,20 @@ fn right(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         let angle = angle(last, &training.settings.constraint)
             .map_or_else(String::new, |angle| format!(", hidden units at {angle:.0}° to each other"));
         note(ui, cx.theme, format!("Step {} of this stage, {speed} {}/s{angle}", last.step, cx.state.unit().noun()));
+        look(ui, cx, &progress.records);
     } else if cx.state.jobs.get(JobKind::Train).is_some() {
         note(ui, cx.theme, "The first record comes after a few steps");
     }
     for text in progress.notes.iter().rev().take(3) {
-        ui.label(RichText::new(text).small().color(cx.theme.warning));
+        ui.label(RichText::new(sentence(&in_controls(text))).small().color(cx.theme.warning));
+    }
+    if training.is_resumable && cx.state.jobs.get(JobKind::Train).is_none() {
+        ui.horizontal_wrapped(|ui| {
+            if ui.button("Resume").on_hover_text("Go on with it as it was begun").clicked() {
+                cx.send(Action::ResumeTraining);
+            }
+            note(ui, cx.theme, "The run is not finished; its folder holds what it takes to go on");
+        });
     }
     if let Some(summary) = &training.summary {
         summary_ui(ui, cx, out, summary);
@@ -160,6 +170,22 @@ fn right(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
     if let Some(Picture::Training(drawn)) = picture {
         curves::ui(ui, cx.theme, drawn);
     }
+}
+
+/// What the last look at held-out data gave.
+fn look(ui: &mut Ui, cx: Cx<'_>, records: &[Record]) {
+    let Some((record, loss)) = records.iter().rev().find_map(|record| Some((record, record.validation_loss?))) else {
+        return;
+    };
+    let mean = if record.per_label { "loss per label" } else { "loss per token" };
+    let mut text = format!("Held out at step {}: {mean} {}", record.step, Unit::Plain.format(loss));
+    if let Some((metric, name)) = record.metric.zip(record.metric_name.as_ref()) {
+        text.push_str(&format!(", {name} {metric:.4}"));
+    }
+    if let Some(perplexity) = record.perplexity() {
+        text.push_str(&format!(", perplexity {}", Unit::Plain.format(perplexity)));
+    }
+    note(ui, cx.theme, text);
 }
 
 /// The mean angle between hidden units in degrees: opposite ones (180) span one direction, 90 two.
@@ -173,14 +199,19 @@ fn angle(record: &Record, constraint: &Constraint) -> Option<f64> {
 
 fn summary_ui(ui: &mut Ui, cx: Cx<'_>, out: &std::path::Path, summary: &TrainingSummary) {
     let theme = cx.theme;
-    let number = |v: Option<f64>| Unit::Plain.format(v.map_or(f64::NAN, f64::exp));
+    let stages = summary.stages();
+    if !stages.is_empty() {
+        number_table(ui, "quality of stages", 3, 12.0, |ui| {
+            headers(ui, theme, ["on held-out data", summary.loss_name(), summary.beside()]);
+            for StageQuality { name, loss, beside } in &stages {
+                ui.label(RichText::new(name).color(theme.muted));
+                ui.label(Unit::Plain.format(*loss));
+                ui.label(beside.map_or_else(String::new, |value| Unit::Plain.format(value)));
+                ui.end_row();
+            }
+        });
+    }
     facts(ui, "summary", |ui| {
-        if summary.given_loss.is_some() {
-            fact(ui, theme, "Perplexity as given", number(summary.given_loss));
-        }
-        fact(ui, theme, "Perplexity, all heads", number(summary.full_loss));
-        fact(ui, theme, "after masking", number(summary.masked_loss));
-        fact(ui, theme, "after fine-tuning", number(summary.final_loss));
         if let Some(score) = summary.final_translation {
             fact(ui, theme, "BLEU of held-out pairs", Unit::Plain.format(score.bleu));
         }

@@ -1,0 +1,72 @@
+//! What trainings and exports came to of models that are not open: it comes back with its model.
+
+use std::path::PathBuf;
+
+use crate::error::Error;
+use crate::gui::app::App;
+use crate::gui::jobs::JobKind;
+use crate::pruning::Report;
+use crate::run::Watched;
+use crate::training::{FoundRun, TrainingSummary};
+
+/// What was made of a model in this session.
+#[derive(Default)]
+pub(in super::super) struct PastWork {
+    /// The last export.
+    pub(super) exported: Option<(PathBuf, Report)>,
+    training: Option<PastTraining>,
+}
+
+/// A training that ended.
+struct PastTraining {
+    watched: (PathBuf, Watched),
+    summary: Option<TrainingSummary>,
+    failure: Option<Error>,
+    is_resumable: bool,
+}
+
+impl App {
+    /// Puts by what was made of the model that is open, and the training that was watched, if it is over.
+    pub(super) fn put_by(&mut self) {
+        let (state, past) = (&mut self.state, &mut self.past);
+        if let (Some(model), Some(done)) = (&state.model, state.export.done.take()) {
+            past.entry(model.facts.fingerprint.clone()).or_default().exported = Some(done);
+        }
+        if state.jobs.get(JobKind::Train).is_some() {
+            return;
+        }
+        let training = &mut state.training;
+        if let (Some(of), Some(watched)) = (training.of.take(), training.watched.take()) {
+            let (summary, failure, is_resumable) =
+                (training.summary.take(), training.failure.take(), training.is_resumable);
+            let ended = PastTraining { watched, summary, failure, is_resumable };
+            past.entry(of).or_default().training = Some(ended);
+        }
+    }
+
+    /// Takes up what was made of the model that was opened: what was put by, else what lies in the `folder` of its last
+    /// training. A training that is under way stays in view.
+    pub(super) fn take_up(&mut self, folder: Option<PathBuf>, found: Option<FoundRun>) {
+        let Some(fingerprint) = self.state.model.as_ref().map(|model| model.facts.fingerprint.clone()) else { return };
+        let is_free = self.state.jobs.get(JobKind::Train).is_none();
+        let training = &mut self.state.training;
+        training.folder = folder;
+        let past = self.past.entry(fingerprint.clone()).or_default();
+        self.state.export.done = past.exported.take();
+        if !is_free {
+            return;
+        }
+        match (past.training.take(), found) {
+            (Some(PastTraining { watched, summary, failure, is_resumable }), _) => {
+                (training.watched, training.summary) = (Some(watched), summary);
+                (training.failure, training.is_resumable) = (failure, is_resumable);
+            }
+            (None, Some(FoundRun { out, records, summary, is_resumable })) => {
+                training.watched = Some((out, Watched::of_earlier(&records)));
+                (training.summary, training.is_resumable) = (summary, is_resumable);
+            }
+            (None, None) => return,
+        }
+        training.of = Some(fingerprint);
+    }
+}
