@@ -112,25 +112,30 @@ impl Error {
     }
 }
 
+/// What a terminal may be sent of a text, `most` bytes of it at most.
+fn shown(text: &str, most: usize) -> String {
+    let mut shown = String::new();
+    for character in text.chars() {
+        if shown.len() >= most {
+            shown.push_str(" …");
+            break;
+        }
+        match character.is_control() {
+            true => shown.extend(character.escape_unicode()),
+            false => shown.push(character),
+        }
+    }
+    shown
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Messages of other libraries may span lines; ours never do. A damaged file may have a name as long as itself, of
         // characters that no terminal should be sent.
         let words = self.what.split_whitespace().collect::<Vec<_>>().join(" ");
-        let mut said = String::new();
-        for character in words.chars() {
-            if said.len() >= LONGEST {
-                said.push_str(" …");
-                break;
-            }
-            match character.is_control() || character == char::REPLACEMENT_CHARACTER {
-                true => said.extend(character.escape_unicode()),
-                false => said.push(character),
-            }
-        }
-        f.write_str(&said)?;
+        f.write_str(&shown(&words, LONGEST))?;
         if let Some(path) = &self.path {
-            write!(f, ": {}", path.display())?;
+            write!(f, ": {}", shown(&path.display().to_string(), usize::MAX))?;
         }
         if let Some(hint) = &self.hint {
             write!(f, "; {hint}")?;
@@ -184,9 +189,10 @@ mod tests {
     #[test]
     fn names_of_damaged_files_do_not_flood_a_terminal() {
         let name = format!("a\u{1b}[2J\0{}", "x".repeat(100_000));
-        let said = Error::new(format!("tensor '{name}' has no data")).at("a.gguf").hint("fetch it again").to_string();
+        let said =
+            Error::new(format!("tensor '{name}' has no data")).at("a\nb.gguf").hint("fetch it again").to_string();
         assert!(said.starts_with("tensor 'a\\u{1b}[2J\\u{0}xxx") && said.len() < 600, "{said}");
-        assert!(said.ends_with("x …: a.gguf; fetch it again"), "{said}");
+        assert!(said.ends_with("x …: a\\u{a}b.gguf; fetch it again"), "{said}");
     }
 
     #[test]

@@ -402,7 +402,8 @@ mod tests {
             let mut left = 0;
             for entry in std::fs::read_dir(folder.path()).unwrap() {
                 let path = entry.unwrap().path();
-                left += 1;
+                // Beside the folder under way stands the file by which others see that somebody writes there.
+                left += usize::from(path.is_dir());
                 assert!(Model::open(&path).is_err() && !path.join("config.json").exists(), "at tensor {at}: {path:?}");
                 assert!(path.file_name().unwrap().to_str().unwrap().starts_with('.'));
             }
