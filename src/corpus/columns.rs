@@ -5,7 +5,7 @@ use super::questions::QuestionSet;
 use super::settings::DataColumns;
 use super::table::{TAGS, WORDS};
 use crate::error::{Error, Result};
-use crate::network::TaskKind;
+use crate::network::{Objective, TaskKind};
 
 /// Columns of texts that data sets are published with, and those of the second texts of pairs.
 const TEXTS: &[(&str, &[&str])] = &[
@@ -175,7 +175,7 @@ impl TableColumns<'_> {
     pub(super) fn unused_labels(&self, form: &Form, label: Option<&String>) -> Option<String> {
         let own = self.first(LABELS).filter(|own| label != Some(own) && !form.reads(own))?;
         let is_pair = matches!(form, Form::Texts { pair: Some(_), .. });
-        let pools = match is_pair && self.intake.objective.is_none() && !self.embeds {
+        let pools = match is_pair && matches!(self.intake.objective, None | Some(Objective::Masked)) && !self.embeds {
             true => {
                 "; if it embeds sentences, put modules.json and its pooling (1_Pooling/config.json), as sentence-transformers \
                      writes them, into its folder: then pairs are scored by their likeness"

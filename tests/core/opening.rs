@@ -337,7 +337,8 @@ fn weights_beside_those_of_the_network_are_named_and_buffers_are_not() {
     assert_eq!(opened.left_weights(), [] as [String; 0]);
     tensors.insert(format!("{layer}attn.c_attn.lora_A.weight"), one);
     let (_folder, opened) = reopened(&model.config().value().clone(), &tensors);
-    let [note] = &opened.left_weights()[..] else { panic!("{:?}", opened.left_weights()) };
+    let left = opened.left_weights();
+    let [note] = left.as_slice() else { panic!("{left:?}") };
     assert!(note.starts_with("1 tensor in layers of the network") && note.contains("lora_A"), "{note}");
     assert!(opened.notes().contains(note));
 }
