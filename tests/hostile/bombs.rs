@@ -82,7 +82,8 @@ fn pictures_that_claim_gigabytes_are_refused_before_memory_is_asked_for() {
 /// Refused in one line that names the file, without asking for much.
 fn assert_modest(name: &str, read: impl FnOnce() -> pillars::Result<()>) {
     let _alone = alone();
-    (largest(), largest_anywhere());
+    largest();
+    largest_anywhere();
     let text = assert_one_line(&read().unwrap_err());
     let asked = largest().max(largest_anywhere());
     assert!(text.contains(name), "{text}");

@@ -119,7 +119,8 @@ impl Target<'_> {
             true => (None, Some(alone())),
         };
         fs::write(self.path, bytes).unwrap();
-        (largest(), largest_anywhere());
+        largest();
+        largest_anywhere();
         let begun = Instant::now();
         match catch_unwind(AssertUnwindSafe(read)) {
             Ok(Ok(())) => tally.read += 1,
