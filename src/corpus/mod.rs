@@ -87,5 +87,6 @@ pub use settings::{
 };
 pub use shard::Shard;
 pub use spoken::{Letters, SpeechHead, SpokenTexts, TranscriptRules};
+pub(crate) use spool::Spool;
 pub use task_intake::TaskIntake;
 pub use tokenizer::TextTokenizer;

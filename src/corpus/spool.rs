@@ -26,7 +26,7 @@ const PIECE: usize = 1 << 18;
 
 /// A copy of an input for as long as it is read.
 #[derive(Debug)]
-pub(super) struct Spool {
+pub(crate) struct Spool {
     named: PathBuf,
     copy: tempfile::NamedTempFile,
 }
@@ -55,6 +55,24 @@ impl Spool {
         let named = path.to_path_buf();
         let mut passing = PassingReader::start(move || File::open(named), ticket).map_err(place)?;
         Self::copied(&mut passing, path, true, ticket)
+    }
+
+    /// The same of an input that is read once more afterwards, which a pipe cannot be.
+    ///
+    /// # Errors
+    /// As [`Spool::of`], and of a pipe.
+    pub(crate) fn again(input: &Input, ticket: &Ticket) -> Result<Option<Self>> {
+        let path = input.path();
+        if !input.is_standard_input() && !std::fs::metadata(path).map_err(|e| Error::from(e).at(path))?.is_file() {
+            let what = "this is no file, and a tokenizer is learned from a text before it is read";
+            return Err(Error::new(what).at(path).hint("save the text to a file first"));
+        }
+        Self::of(input, ticket)
+    }
+
+    /// The copy.
+    pub(crate) fn path(&self) -> &Path {
+        self.copy.path()
     }
 
     /// A copy of what `file` holds, which `path` names: where that `is_passing`, or is compressed.
@@ -178,6 +196,7 @@ mod tests {
         std::fs::write(&path, [packed(text.as_bytes()), packed(b"the end")].concat()).unwrap();
         let spool = Spool::of(&input, &Ticket::default()).unwrap().unwrap();
         let Input::Text(copy) = spool.input(&input) else { panic!("another kind") };
+        assert_eq!(copy, spool.path());
         assert_eq!(std::fs::read_to_string(&copy).unwrap(), format!("{text}the end"));
         let error = spool.explain(Error::new("no").at(&copy)).to_string();
         assert!(error.ends_with("a.txt"), "{error}");
@@ -211,6 +230,8 @@ mod tests {
         let (wanted, to) = (text.clone(), path.clone());
         let writer = std::thread::spawn(move || std::fs::write(to, text).unwrap());
         let input = Input::Text(path);
+        // It is not waited for where it would have to be read again.
+        assert!(Spool::again(&input, &Ticket::default()).unwrap_err().to_string().contains("save the text to a file"));
         let spool = Spool::of(&input, &Ticket::default()).unwrap().unwrap();
         writer.join().unwrap();
         assert_eq!(std::fs::read_to_string(spool.input(&input).path()).unwrap(), wanted);

@@ -328,8 +328,10 @@ impl State {
 
     /// What a search measured of exactly the heads that stay now.
     pub fn searched_now(&self) -> Option<&BudgetRecord> {
-        let (legal, plan) = (self.legal_plan()?, self.plan()?);
-        legal.budget.as_ref().filter(|_| plan.budget.is_some() && plan.kept == legal.kept)
+        let (legal, active) = (self.legal_plan()?, self.draft.now().active());
+        // Only then is a plan of every head worth making, which a frame has no time for.
+        active.budget()?;
+        legal.budget.as_ref().filter(|_| self.plan().is_some_and(|plan| plan.kept == legal.kept))
     }
 
     /// The quality that was measured on this input for exactly the heads that `plan` keeps: repaired where plans are, or of

@@ -13,7 +13,7 @@ use tokenizers::{
 };
 
 use crate::checkpoint::{Config, write_atomically};
-use crate::corpus::{Input, TextTokenizer};
+use crate::corpus::{Input, Spool, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::pruning::copy_side_files;
 use crate::task::Ticket;
@@ -51,7 +51,9 @@ pub fn prepare(
             None => Config::new(&source, config.clone()).size_or("vocab_size", USUAL_VOCABULARY)?,
         };
         let paired = matches!(input, Input::Pairs { .. });
-        let tokenizer = train_tokenizer(input.path(), columns, size, paired, ticket)?;
+        let unpacked = Spool::again(input, ticket)?;
+        let text = unpacked.as_ref().map_or_else(|| input.path(), Spool::path);
+        let tokenizer = train_tokenizer(text, columns, size, paired, ticket)?;
         adapt(&mut config, &tokenizer);
         write_tokenizer(&tokenizer, folder)?;
     }
@@ -192,6 +194,12 @@ mod tests {
         assert_eq!(tokenizer.decode(&ids).unwrap(), line);
         assert!(tokenizer.encode("the cat").unwrap().len() <= 3);
         assert_eq!(bytes, run("b").2);
+        // A text that is compressed says the same.
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut packer, text.as_bytes()).unwrap();
+        std::fs::write(&path, packer.finish().unwrap()).unwrap();
+        assert_eq!(bytes, run("c").2);
+        std::fs::write(&path, &text).unwrap();
         let small = prepare(&architecture, Some(100), &Input::Text(path.clone()), folder.path(), &Ticket::default());
         assert!(small.is_err());
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::network::{Head, Kept, Site};
-use crate::plan::{Amount, Method, Plan, PlanRequest, Shape, SiteShape};
+use crate::plan::{Amount, BudgetRecord, Method, Plan, PlanRequest, Shape, SiteShape};
 
 /// What a method is asked to propose.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -181,6 +181,21 @@ impl NamedPlan {
             }
         }
         plan
+    }
+
+    /// Whether a pin takes or gives a head that the proposal decided otherwise.
+    pub fn is_edited(&self) -> bool {
+        self.pins.iter().any(|(site, pins)| pins.iter().any(|(h, stays)| self.base.kept.keeps(Head::new(*site, *h)) != *stays))
+    }
+
+    /// The notes of [`Self::plan`]: an edited plan is not the one that its notes are of.
+    pub fn notes(&self) -> &[String] {
+        if self.is_edited() { &[] } else { &self.base.notes }
+    }
+
+    /// What a search measured of [`Self::plan`].
+    pub fn budget(&self) -> Option<&BudgetRecord> {
+        self.base.budget.as_ref().filter(|_| !self.is_edited() && !self.base.method.is_empty())
     }
 
     /// The heads that are pinned to stay, and those that are pinned to go.

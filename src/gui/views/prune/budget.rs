@@ -39,9 +39,9 @@ pub(super) fn search(ui: &mut Ui, cx: Cx<'_>) {
         every_method(ui, cx);
     });
     progress(ui, cx, JobKind::FindPlan);
-    let Some(found) = cx.state.plan().and_then(|plan| plan.budget) else { return };
+    let Some(found) = cx.state.draft.now().active().budget() else { return };
     note(ui, theme, sentence(&found.sentence()));
-    methods_ui(ui, cx, &found);
+    methods_ui(ui, cx, found);
     CollapsingHeader::new("What was tried").show(ui, |ui| {
         for line in found.path_lines() {
             note(ui, theme, line);

@@ -269,12 +269,11 @@ fn legality(ui: &mut Ui, cx: Cx<'_>) {
         }
         Some(Ok(outlook)) => {
             const SHOWN: usize = 4;
-            // An edited plan is not the one that its notes are of.
-            let mut own = cx.state.plan().map(|plan| plan.notes).unwrap_or_default();
+            let own = cx.state.draft.now().active().notes().iter();
             // What was measured is no longer foretold.
             let is_measured = cx.state.measured_now().is_some() || cx.state.searched_now().is_some();
-            own.retain(|note| !(is_measured && note.starts_with(FORECAST)));
-            for text in own.iter().chain(&outlook.notes).take(SHOWN) {
+            let own = own.filter(|note| !(is_measured && note.starts_with(FORECAST)));
+            for text in own.chain(&outlook.notes).take(SHOWN) {
                 ui.label(RichText::new(sentence(&in_controls(text))).small().color(theme.warning));
             }
             if outlook.notes.len() > SHOWN {
