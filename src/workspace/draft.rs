@@ -185,7 +185,9 @@ impl NamedPlan {
 
     /// Whether a pin takes or gives a head that the proposal decided otherwise.
     pub fn is_edited(&self) -> bool {
-        self.pins.iter().any(|(site, pins)| pins.iter().any(|(h, stays)| self.base.kept.keeps(Head::new(*site, *h)) != *stays))
+        self.pins
+            .iter()
+            .any(|(site, pins)| pins.iter().any(|(h, stays)| self.base.kept.keeps(Head::new(*site, *h)) != *stays))
     }
 
     /// The notes of [`Self::plan`]: an edited plan is not the one that its notes are of.
