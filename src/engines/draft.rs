@@ -15,7 +15,7 @@ use crate::checkpoint::{FolderWriter, GgufFile, model_name, write_atomically};
 use crate::error::{Error, Result};
 use crate::evaluation::Measured;
 use crate::model::{Model, Repaired};
-use crate::network::{AttentionSpec, Batch, Gates, Network, NetworkSpec, Site, Source, Weights};
+use crate::network::{Batch, Gates, Network, NetworkSpec, Source, Weights};
 use crate::plan::{Cost, Plan};
 use crate::pruning::{
     AGREEMENT, Agreement, CardHead, Change, Counts, Engine, Forecast, InputKind, RECORD, Reference, Remainder, Report,
@@ -406,13 +406,4 @@ fn compare(
     let logits = model.spec().predicts();
     let agreement = Agreement::of(got, &want, logits, InputKind::Random, reference)?;
     Ok((agreement, Change::of(got, &before, logits)?))
-}
-/// What to write in place of a file that an engine does not compute.
-pub(super) fn instead(model: &Model, plan: &Plan) -> &'static str {
-    let is_whole =
-        |(site, attention): &(Site, &AttentionSpec)| plan.kept_at(*site, attention.heads).len() == attention.heads;
-    match model.spec().sites().iter().all(is_whole) {
-        true => "choose onnx",
-        false => "choose onnx (smaller) or masked (whatever opens the original)",
-    }
 }

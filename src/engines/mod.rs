@@ -13,6 +13,7 @@
 //! | [`gguf`] | llama.cpp and what is built on it |
 //! | [`onnx`] | ONNX Runtime and what is built on it |
 //! | `convention`, `rope`, `quantization` | weights and rotary positions as engines want them, ways to store |
+//! | `instead` | what to choose where an engine does not compute a model |
 //! | `special_tokens` | what files call special tokens |
 //! | `written` | what a written file holds, as weights of a network |
 
@@ -20,6 +21,7 @@ mod convention;
 pub mod ct2;
 mod draft;
 pub mod gguf;
+mod instead;
 pub mod onnx;
 mod quantization;
 mod rope;

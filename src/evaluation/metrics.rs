@@ -10,7 +10,7 @@ use crate::network::{ProblemType, TaskHeadSpec, TaskKind};
 type OfAnswers = dyn Fn(&[&Answer], &[usize]) -> f64 + Send + Sync;
 
 /// How many of what the number counts answers hold.
-type Counting = fn(&[&Answer]) -> usize;
+type CountOfAnswers = fn(&[&Answer]) -> usize;
 
 /// First and last token.
 type Ends = (u32, u32);
@@ -24,7 +24,7 @@ pub struct TaskMetric {
     /// Whether more is better.
     pub rises: bool,
     /// What it counts, where that is not items.
-    counts: Option<(&'static str, Counting)>,
+    counts: Option<(&'static str, CountOfAnswers)>,
     of: Box<OfAnswers>,
 }
 
@@ -49,7 +49,7 @@ impl TaskMetric {
     }
 
     /// A number over several of `noun` in each item.
-    fn counting(self, noun: &'static str, counting: Counting) -> Self {
+    fn counting(self, noun: &'static str, counting: CountOfAnswers) -> Self {
         Self { counts: Some((noun, counting)), ..self }
     }
 

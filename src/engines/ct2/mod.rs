@@ -29,7 +29,7 @@ use self::settings::Ct2Tokens;
 use self::weights::Ct2Weights;
 use crate::checkpoint::Stored;
 use crate::engines::convention::Converted;
-use crate::engines::draft::instead;
+use crate::engines::instead::instead;
 use crate::engines::quantization::Quantization;
 use crate::engines::written::WrittenWeights;
 use crate::error::{Error, Result};

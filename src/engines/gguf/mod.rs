@@ -26,7 +26,7 @@ use self::architecture::{ARCHITECTURES, Conversion, Reason};
 use self::tensors::{FileTensor, FileWeights};
 use crate::checkpoint::{GgufFile, GgufTensor, write_gguf};
 use crate::engines::convention::Converted;
-use crate::engines::draft::instead;
+use crate::engines::instead::instead;
 use crate::engines::quantization::Quantization;
 use crate::engines::written::WrittenWeights;
 use crate::error::{Error, Result};
