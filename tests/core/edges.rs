@@ -107,7 +107,7 @@ fn a_vocabulary_of_64_thousand() {
     let wide = json!({"vocab_size": 65_536, "hidden_size": 8, "intermediate_size": 8, "max_position_embeddings": 128});
     let (_folder, model) = random_model(&config(&wide));
     let scratch = tempfile::tempdir().unwrap();
-    let input = lines(scratch.path(), 65_536, &[128, 64]);
+    let input = lines(scratch.path(), 65_536, &[64, 32]);
     job(&model, input, Spec { batch_size: Some(1), ..Spec::default() }).unwrap();
 }
 
