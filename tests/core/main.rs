@@ -39,6 +39,7 @@ mod precision;
 mod pretrained;
 mod published;
 mod repair;
+mod repair_families;
 mod repair_reference;
 mod rounds;
 mod spelling;
