@@ -205,12 +205,60 @@ fn every_mode_is_told_and_auto_measures() {
         }
     }
     // Chosen anew in the stream: as many heads, another file.
+    for (mode, measured) in [("auto", 4), ("stream", 0)] {
+        let (r, p2) = (folder.name("either.safetensors"), folder.name("either.json"));
+        let base = ["repair", &model, "--plan", &p, "--mode", mode, "--choose", &p2, "--out", &r, "--json", "--quiet"];
+        let record = json(&good(&[&base[..], &input].concat()));
+        let tried = record["measured"].as_array().cloned().unwrap_or_default();
+        assert_eq!(tried.len(), measured, "{mode}: {record}");
+        assert_eq!(tried.iter().filter(|tried| tried["is_chosen"] == true).count(), usize::from(mode == "auto"));
+        // Whichever heads they are, the plan beside the repair keeps the same.
+        let chosen = json(&std::fs::read_to_string(&p2).unwrap());
+        for site in ["decoder.0", "decoder.2"] {
+            assert_eq!(chosen["kept"][site], record["kept"][site], "{mode} {site}");
+            assert_eq!(chosen["kept"][site].as_array().unwrap().len(), 4);
+        }
+        let best = |a: &serde_json::Value, b: &serde_json::Value| {
+            a["loss"].as_f64().unwrap().total_cmp(&b["loss"].as_f64().unwrap())
+        };
+        if let Some(best) = tried.iter().min_by(|a, b| best(a, b)) {
+            assert_eq!(best["mode"], record["mode"], "{record}");
+            let own = json(&std::fs::read_to_string(&p).unwrap());
+            let is_own =
+                chosen["kept"]["decoder.0"] == own["decoder.0"] && chosen["kept"]["decoder.2"] == own["decoder.2"];
+            assert!(best["is_chosen"] == true || is_own, "{record}");
+        }
+    }
     let (r, p2) = (folder.name("chosen.safetensors"), folder.name("p2.json"));
     let base = ["repair", &model, "--plan", &p, "--mode", "stream", "--choose", &p2, "--out", &r, "--quiet"];
     good(&[&base[..], &input].concat());
     let chosen = json(&std::fs::read_to_string(&p2).unwrap());
     assert_eq!(chosen["kept"]["decoder.0"].as_array().unwrap().len(), 4);
     good(&[&["evaluate", &model, "--plan", &p2, "--repair", &r, "--quiet"][..], &input].concat());
+}
+
+#[test]
+fn an_analysis_with_residual_maps_is_enough_for_factors() {
+    let folder = Folder::new();
+    let (model, text) = (sample("austen-grouped"), sample("austen.txt"));
+    let input = [&["--text", &text][..], &LITTLE].concat();
+    let (a, p, r) = (folder.name("a.json"), folder.name("mask.json"), folder.name("r.safetensors"));
+    std::fs::write(&p, r#"{"decoder.0": [0, 1, 2, 3], "decoder.2": [4, 5, 6, 7]}"#).unwrap();
+    let analyze =
+        |map: &str| good(&[&["analyze", &model, "--feature", map, "--out", &a, "--quiet"][..], &input].concat());
+    let base = ["repair", &model, "--plan", &p, "--analysis", &a, "--out", &r, "--json", "--quiet"];
+    let by = |mode: &'static str| [&base[..], &["--mode", mode]].concat();
+    analyze("output");
+    let refused = bad(&by("scale"), 1);
+    assert!(refused.contains("no residual maps") && refused.contains("--feature residual"), "{refused}");
+    analyze("residual");
+    assert!(bad(&by("refit"), 2).contains("not enough for refit"));
+    assert!(bad(&[&by("scale")[..], &input].concat(), 2).contains("not both"));
+    let record = json(&good(&by("scale")));
+    assert_eq!((&record["mode"], record["sites"].as_object().unwrap().len()), (&"scale".into(), 2));
+    assert!(record["notes"].to_string().contains("nothing was held out"), "{record}");
+    let evaluate = ["evaluate", &model, "--plan", &p, "--repair", &r, "--quiet"];
+    good(&[&evaluate[..], &input].concat());
 }
 
 #[test]

@@ -43,6 +43,7 @@ mod pretrained;
 mod progress;
 mod published;
 mod repair;
+mod repair_families;
 mod repair_reference;
 mod rounds;
 mod spelling;

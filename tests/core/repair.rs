@@ -387,13 +387,10 @@ fn layer_norm(x: &[f64], weight: &[f64], bias: &[f64], eps: f64) -> Vec<f64> {
     x.iter().zip(weight).zip(bias).map(|((v, w), b)| (v - mean) / (variance + eps).sqrt() * w + b).collect()
 }
 
-/// What stands between the attention of a layer and the stream, again.
+/// Factors of channels, an RMS norm of the result, and whether a norm reads the stream next: what stands behind attention.
 struct Joint {
-    /// Learned or fixed factors of every channel.
     factors: Vec<f64>,
-    /// The weight and epsilon of an RMS norm on the branch's result.
     norm: Option<(Vec<f64>, f64)>,
-    /// Whether what reads the stream next normalizes it.
     weighs: bool,
 }
 
@@ -435,9 +432,8 @@ impl Joint {
     }
 }
 
-/// Repair in the stream again: truncated networks give the streams, features the outputs, normal equations the fit. Norms
-/// before a branch, behind the sum, on both sides and on the result, parallel branches, factors of layers and of channels,
-/// pictures, cross attention.
+/// Repair in the stream again: truncated networks give the streams, features the outputs, normal equations the fit. Every
+/// place of norms, parallel branches, factors of layers and of channels, pictures, cross attention.
 #[test]
 fn repair_in_the_stream_is_what_truncated_networks_give() {
     for family in ["gpt2", "bert", "bart", "llama", "vit", "gptj", "gemma2", "granite", "dinov2", "olmo2"] {
