@@ -11,6 +11,7 @@
 //! | `command`, `action`, `purpose` | what a person can do: listed with a name and a key, or with something to do it to |
 //! | `dispatch` | the one place that changes the state |
 //! | `repairing` | how plans are repaired, and the repairs that were made |
+//! | `past` | what was made of models that are not open |
 //! | `jobs` | workers under way |
 //! | `theme`, `widgets` | colors by name; parts used in several places |
 //! | `panels`, `view`, `views` | what surrounds the tabs; their names; what they show |
@@ -26,6 +27,7 @@ mod jobs;
 mod layout;
 mod messages;
 mod panels;
+mod past;
 mod purpose;
 mod repairing;
 mod selection;

@@ -29,7 +29,6 @@ mod work;
 
 use eframe::egui::{self, ViewportCommand};
 use egui_tiles::LinearDir;
-pub(super) use past::PastWork;
 
 use super::action::Action;
 use super::app::{App, Waiting};

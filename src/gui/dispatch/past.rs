@@ -2,28 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::error::Error;
 use crate::gui::app::App;
 use crate::gui::jobs::JobKind;
-use crate::pruning::Report;
+use crate::gui::past::PastTraining;
 use crate::run::Watched;
-use crate::training::{FoundRun, TrainingSummary};
-
-/// What was made of a model in this session.
-#[derive(Default)]
-pub(in super::super) struct PastWork {
-    /// The last export.
-    pub(super) exported: Option<(PathBuf, Report)>,
-    training: Option<PastTraining>,
-}
-
-/// A training that ended.
-struct PastTraining {
-    watched: (PathBuf, Watched),
-    summary: Option<TrainingSummary>,
-    failure: Option<Error>,
-    is_resumable: bool,
-}
+use crate::training::FoundRun;
 
 impl App {
     /// Puts by what was made of the model that is open, and the training that was watched, if it is over.

@@ -1,0 +1,24 @@
+//! What was made of models that are not open, kept until they are again.
+
+use std::path::PathBuf;
+
+use crate::error::Error;
+use crate::pruning::Report;
+use crate::run::Watched;
+use crate::training::TrainingSummary;
+
+/// What was made of a model in this session.
+#[derive(Default)]
+pub(super) struct PastWork {
+    /// The last export.
+    pub(super) exported: Option<(PathBuf, Report)>,
+    pub(super) training: Option<PastTraining>,
+}
+
+/// A training that ended.
+pub(super) struct PastTraining {
+    pub(super) watched: (PathBuf, Watched),
+    pub(super) summary: Option<TrainingSummary>,
+    pub(super) failure: Option<Error>,
+    pub(super) is_resumable: bool,
+}
