@@ -206,3 +206,22 @@ fn the_inspector_says_what_a_head_does_and_why_it_stays() {
     desk.settle();
     assert!(desk.shows(&sentence), "the view of groups says it too");
 }
+
+#[test]
+fn the_heads_that_tell_when_a_word_was_said_are_pinned_by_one_command() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(crate::desk::fixture("whisper").join(name), folder.path().join(name)).unwrap();
+    }
+    std::fs::write(folder.path().join("generation_config.json"), r#"{"alignment_heads": [[0, 2], [1, 1]]}"#).unwrap();
+    let mut desk = Desk::start(Some(folder.path().to_path_buf()));
+    desk.command("pin alignment heads");
+    desk.settle();
+    let pins = |desk: &Desk| {
+        let plan = desk.state().draft.now().active();
+        [desk.head("cross.0", 2), desk.head("cross.1", 1), desk.head("cross.0", 0)].map(|head| plan.pin(head))
+    };
+    assert_eq!(pins(&desk), [Some(true), Some(true), None], "{}", desk.messages());
+    desk.chord(Modifiers::COMMAND, Key::Z);
+    assert_eq!(pins(&desk), [None, None, None]);
+}
