@@ -192,6 +192,20 @@ fn a_cancelled_run_goes_on_to_the_same_weights() {
     assert!(run(&other).unwrap_err().to_string().contains("other settings"));
 }
 
+/// What a run says before its first step, with which it is stopped.
+fn notes_of_beginning(request: &TrainingRun) -> Vec<String> {
+    let cancel = CancelToken::default();
+    let mut notes = Vec::new();
+    let mut watch = |event: TrainingEvent<'_>| match event {
+        TrainingEvent::Note(note) => notes.push(note.to_owned()),
+        _ => cancel.cancel(),
+    };
+    let options = RunOptions { device: device(), ..RunOptions::default() };
+    let ticket = Ticket::new(cancel.clone(), || {});
+    assert!(train(request, &options, &Control::default(), &mut watch, &ticket).unwrap_err().is_cancelled());
+    notes
+}
+
 #[test]
 fn a_plan_of_another_model_is_told_before_the_first_step() {
     let place = Place::new();
@@ -202,15 +216,7 @@ fn a_plan_of_another_model_is_told_before_the_first_step() {
             TrainingRun { model: model.clone(), beginning: Beginning::Weights, ..place.request(made_for) };
         let plan = Plan { fingerprint: Some(made_for.to_owned()), ..Plan::from_mask(Kept::all()) };
         request.settings.voting = Some(Voting { plan: Some(plan), ..Voting::default() });
-        let cancel = CancelToken::default();
-        let mut notes = Vec::new();
-        let mut watch = |event: TrainingEvent<'_>| match event {
-            TrainingEvent::Note(note) => notes.push(note.to_owned()),
-            _ => cancel.cancel(),
-        };
-        let options = RunOptions { device: device(), ..RunOptions::default() };
-        let ticket = Ticket::new(cancel.clone(), || {});
-        assert!(train(&request, &options, &Control::default(), &mut watch, &ticket).unwrap_err().is_cancelled());
+        let notes = notes_of_beginning(&request);
         assert_eq!(notes.iter().any(|note| note.contains("another fingerprint")), is_told, "{notes:?}");
     }
 }
@@ -228,16 +234,7 @@ fn a_short_text_is_divided_all_the_same() {
         settings: TrainSettings::default(),
         ..place.request("short")
     };
-    let cancel = CancelToken::default();
-    let mut notes = Vec::new();
-    let mut watch = |event: TrainingEvent<'_>| match event {
-        TrainingEvent::Note(note) => notes.push(note.to_owned()),
-        _ => cancel.cancel(),
-    };
-    let options = RunOptions { device: device(), ..RunOptions::default() };
-    let ticket = Ticket::new(cancel.clone(), || {});
-    let ended = train(&request, &options, &Control::default(), &mut watch, &ticket);
-    assert!(ended.unwrap_err().is_cancelled());
+    let notes = notes_of_beginning(&request);
     assert!(notes.iter().any(|note| note.ends_with("one of them is held out, where one in 20 was to be")), "{notes:?}");
 }
 
