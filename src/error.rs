@@ -1,5 +1,6 @@
 //! One error type for the whole library: what failed first, the file last, then what to do.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::ErrorKind as ErrorKindOfSystem;
 use std::path::{Path, PathBuf};
@@ -112,6 +113,17 @@ impl Error {
     }
 }
 
+/// `text` without the numbers that the system gives to failures, which say nothing to a person.
+fn without_numbers(text: &str) -> Cow<'_, str> {
+    const BEGIN: &str = " (os error ";
+    let mut text = Cow::Borrowed(text);
+    loop {
+        let number = text.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(')')).map(|(number, _)| number);
+        let Some(number) = number.filter(|number| number.parse::<i32>().is_ok()) else { return text };
+        text = Cow::Owned(text.replace(&format!("{BEGIN}{number})"), ""));
+    }
+}
+
 /// What a terminal may be sent of a text, `most` bytes of it at most.
 fn shown(text: &str, most: usize) -> String {
     let mut shown = String::new();
@@ -132,7 +144,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Messages of other libraries may span lines; ours never do. A damaged file may have a name as long as itself, of
         // characters that no terminal should be sent.
-        let words = self.what.split_whitespace().collect::<Vec<_>>().join(" ");
+        let words = without_numbers(&self.what).split_whitespace().collect::<Vec<_>>().join(" ");
         f.write_str(&shown(&words, LONGEST))?;
         if let Some(path) = &self.path {
             write!(f, ": {}", shown(&path.display().to_string(), usize::MAX))?;
@@ -160,9 +172,11 @@ impl From<candle_core::Error> for Error {
 
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
-        use ErrorKindOfSystem::{IsADirectory, NotADirectory, PermissionDenied, QuotaExceeded, StorageFull};
+        use ErrorKindOfSystem::{IsADirectory, NotADirectory, NotFound, PermissionDenied, QuotaExceeded, StorageFull};
         let (what, hint) = match error.kind() {
             StorageFull | QuotaExceeded => (error.to_string(), Some(MAKE_ROOM)),
+            // What to do about it depends on what was looked for.
+            NotFound if error.raw_os_error().is_some() => ("there is no such file or folder".to_owned(), None),
             IsADirectory => ("this is a folder, not a file".to_owned(), Some("name a file")),
             NotADirectory => ("a part of this path is a file, not a folder".to_owned(), Some("check the path")),
             PermissionDenied => ("permission denied".to_owned(), Some("check who may read and write there")),
@@ -208,6 +222,21 @@ mod tests {
         assert!(of(std::io::ErrorKind::NotADirectory).ends_with("a file, not a folder: a; check the path"));
         assert!(of(std::io::ErrorKind::PermissionDenied).ends_with(": a; check who may read and write there"));
         assert!(of(std::io::ErrorKind::StorageFull).ends_with(MAKE_ROOM));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn no_number_of_the_system_is_told() {
+        let missing = std::fs::read("no such file").unwrap_err();
+        assert_eq!(Error::from(missing).at("a.txt").to_string(), "there is no such file or folder: a.txt");
+        for number in 1..100 {
+            let error = std::io::Error::from_raw_os_error(number);
+            let within = Error::new(format!("a: {error}; b: {error}")).to_string();
+            for said in [within, Error::from(error).to_string()] {
+                assert!(!said.contains("os error") && !said.is_empty(), "{said}");
+            }
+        }
+        assert_eq!(Error::new("a (os error 2").to_string(), "a (os error 2");
     }
 
     #[test]

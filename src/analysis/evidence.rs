@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::accumulate::{Reach, gram_of};
 use super::sample::sample;
-use super::{Analysis, AnalysisSettings, EvidenceSummary, Gram, MapEvidence, NullComparison, Points};
+use super::{Analysis, AnalysisSettings, EvidenceSummary, Gram, MapEvidence, NullComparison, Points, SiteAnalysis};
 use crate::error::Result;
 use crate::network::{Batch, FeatureMap, Gates, Network, Probe, Site, SiteMaps, TokenMask};
 use crate::task::Ticket;
@@ -49,14 +49,17 @@ pub fn weigh_evidence(
     analysis: &mut Analysis,
     ticket: &Ticket,
 ) -> Result<()> {
-    ticket.stage("compare with chance", None, "layers");
+    let compared = |site: &SiteAnalysis| site.features.values().filter(|f| f.comparable_groups().is_some()).count();
+    let maps: usize = analysis.sites.iter().map(compared).sum();
+    ticket.stage("compare with chance", Some((maps * DRAWS) as u64), "draws");
     let Some(batch) = sample(batches)? else { return Ok(()) };
     let sequences = batch.source.sequences()?;
     if sequences < 2 {
         return Ok(());
     }
-    let mut probe = NullProbe { analysis, nulls: Nulls::new() };
-    network.run_probe(std::slice::from_ref(&batch), &Gates::open(), &mut probe, ticket)?;
+    let mut probe = NullProbe { analysis, nulls: Nulls::new(), ticket };
+    // The draws take the time, not the pass.
+    network.run_probe(std::slice::from_ref(&batch), &Gates::open(), &mut probe, &ticket.silent())?;
     let nulls = probe.nulls;
     for ((site, map), Drawn { seen: [silhouette, explained], draws, positions }) in &nulls {
         let Some(found) = analysis.sites.iter_mut().find(|s| s.site == *site) else { continue };
@@ -103,6 +106,8 @@ fn summary(analysis: &Analysis, nulls: &Nulls, sequences: usize) -> Option<Evide
 struct NullProbe<'a> {
     analysis: &'a Analysis,
     nulls: Nulls,
+    /// Counts the draws.
+    ticket: &'a Ticket,
 }
 
 impl Probe for NullProbe<'_> {
@@ -126,7 +131,9 @@ impl Probe for NullProbe<'_> {
             let draw = |number: usize| {
                 let mut rng = Xoshiro256Plus::seed_from_u64(seed.wrapping_add(number as u64 * 1_000_003));
                 let sources = Sources::drawn(rows.sequences.len(), site.heads, shared, &mut rng);
-                score(&rows.gram(&sources)?)
+                let found = score(&rows.gram(&sources)?)?;
+                self.ticket.advance(1)?;
+                Ok(found)
             };
             let draws: Vec<Option<[f64; 2]>> = (0..DRAWS).into_par_iter().map(draw).collect::<Result<_>>()?;
             let draws: Option<Vec<[f64; 2]>> = draws.into_iter().collect();

@@ -73,7 +73,7 @@ pub fn measure_repeats(
     ticket: &Ticket,
 ) -> Result<()> {
     let Some((rows, repeats)) = wanted.draw() else { return Ok(()) };
-    ticket.stage("read random tokens twice", None, "layers");
+    ticket.stage("read random tokens twice", Some(1), "passes");
     let (count, length) = (rows.len(), rows.first().map_or(0, Vec::len));
     let ids = Tensor::from_vec(rows.concat(), (count, length), network.device())?;
     let tokens = Tokens::new(ids, TokenMask::full(count, length));
@@ -88,7 +88,7 @@ pub fn measure_repeats(
             site.baselines.insert(kind.name().to_owned(), scores);
         }
     }
-    Ok(())
+    ticket.advance(1)
 }
 
 /// Whether a token, as the vocabulary spells it, is punctuation alone.

@@ -15,7 +15,6 @@ use crate::error::{Error, Result};
 use crate::plan::{Amount, Explained, Plan, PlanRequest, heads_of_kinds, pin, record_kinds, snap, why};
 use crate::repair::{explain, propose};
 use crate::run::Checked;
-use crate::words::counted;
 
 pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
     let folder = args.folder();
@@ -109,14 +108,7 @@ fn by_batches(
     })?;
     let checked = open_of_analysis(args, analysis)?;
     let found = console.watch(|ticket| checked.choices_by_batch(analysis, moments, &request, ticket))?;
-    if let Some(share) = found.agreement(plan) {
-        plan.notes.push(format!(
-            "of {}, {:.1} % on average keep each of these heads when every batch chooses by itself",
-            counted(found.batches, "batches"),
-            100.0 * share
-        ));
-    }
-    plan.kept_by_batches = found.kept;
+    found.record(plan);
     Ok(())
 }
 

@@ -262,7 +262,17 @@ fn without(analysis: &Analysis, plan: &Plan, gone: &BTreeSet<Head>) -> Result<Pl
             smaller.kept.set(site, left);
         }
     }
-    Ok(taken_out(snap(analysis, &smaller)?.0, plan))
+    let mut smaller = snap(analysis, &smaller)?.0;
+    for (site, kept) in plan.kept.iter() {
+        if smaller.kept_at(site, kept.len()).len() < kept.len() {
+            smaller.chosen.entry(site).or_insert(kept.len());
+        }
+    }
+    // The search has no part in it.
+    for head in gone.iter().filter(|head| !smaller.kept.keeps(**head)) {
+        smaller.pinned_out.entry(head.site).or_default().push(head.head);
+    }
+    Ok(smaller)
 }
 
 /// Heads that stay, those of layers that share weights counted once.

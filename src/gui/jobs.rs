@@ -19,7 +19,7 @@ use crate::network::{FeatureMap, Head, Site};
 use crate::plan::Plan;
 use crate::pruning::Report;
 use crate::repair::Repair;
-use crate::run::{AttentionInput, Patterns, RunEstimate, Spec};
+use crate::run::{AttentionInput, BatchChoices, Patterns, RunEstimate, Spec};
 use crate::task::{Progress, Runner, Task, TaskState, Ticket};
 use crate::tensor::DeviceChoice;
 use crate::training::TrainingSummary;
@@ -69,6 +69,8 @@ pub enum JobKind {
     FindPlan,
     /// Quality against the share of heads kept.
     Curves,
+    /// What every batch would keep if it chose by itself.
+    AskBatches,
     /// New output projections for a plan.
     Repair,
     /// Choosing heads by reconstruction.
@@ -112,6 +114,7 @@ impl JobKind {
                 | Self::FindPlan
                 | Self::Compare
                 | Self::Curves
+                | Self::AskBatches
                 | Self::Repair
                 | Self::Propose
                 | Self::Cost
@@ -154,6 +157,8 @@ pub enum JobOutcome {
     Repaired(Box<MadeRepair>),
     /// What reconstruction chose from the results of this revision, proposal by proposal.
     Proposed(u64, Vec<(Proposal, Result<Plan>)>),
+    /// What batches would keep, each by itself, of the results of this revision and as this proposal asks.
+    BatchChoices(u64, Box<Proposal>, BatchChoices),
     /// What the plans of this revision would do, in their order.
     Compared(u64, Vec<ComparedPlan>),
     /// The smallest plan within a budget of quality, with the repair that it was measured with.

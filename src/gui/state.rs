@@ -158,10 +158,8 @@ pub struct State {
     /// Why the proposal of the plan being edited cannot be made.
     pub proposal_fault: Option<Error>,
     pub measured: Vec<Measured>,
-    /// Quality against the share of heads kept.
+    /// Quality against the share of heads kept; while it is measured, its points so far.
     pub curves: Option<Arc<Curves>>,
-    /// The points so far of a curve that is being measured, which are kept beside the work as they come.
-    pub curves_so_far: Option<Arc<Curves>>,
     pub measured_revision: u64,
     /// Another analysis or model, shown beside what is open in place of the overview.
     pub beside: Option<Arc<SideBySide>>,
@@ -226,7 +224,6 @@ impl State {
             proposal_fault: None,
             measured: Vec::new(),
             curves: None,
-            curves_so_far: None,
             measured_revision: 0,
             beside: None,
             comparisons: 0,
@@ -324,6 +321,21 @@ impl State {
         let plan = self.draft.now().active();
         let by_proposal = plan.proposal.as_ref().map(|proposal| proposal.method.into());
         by_proposal.or_else(|| plan.base.method.parse().ok())
+    }
+
+    /// What asks reconstruction for the heads of the plan being edited, where it does and the run summed what that takes.
+    pub fn chosen_by_moments(&self) -> Option<&Proposal> {
+        self.draft.now().active().proposal.as_ref().filter(|proposal| self.chooses_by_moments(proposal))
+    }
+
+    /// Whether reconstruction chooses what `proposal` asks for.
+    pub fn chooses_by_moments(&self, proposal: &Proposal) -> bool {
+        proposal.method.needs_moments() && self.results.as_ref().is_some_and(|results| results.moments.is_some())
+    }
+
+    /// Whether a search tries every method: where that was chosen, and where no method chose the plan to search from.
+    pub fn tries_every_method(&self) -> bool {
+        self.settings.every_method || (self.results.is_some() && self.searched_by().is_none())
     }
 
     /// What a search measured of exactly the heads that stay now.

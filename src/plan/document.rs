@@ -69,7 +69,11 @@ pub struct Plan {
     /// Heads that were asked to stay whatever they score.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pinned: BTreeMap<Site, Vec<usize>>,
-    /// How many heads of a layer the method chose, where pinned heads came beside these, or a search took some out.
+    /// Heads that were asked to go whatever they score, and do.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pinned_out: BTreeMap<Site, Vec<usize>>,
+    /// How many heads of a layer the method chose, where pinned heads came beside these or were taken out, or a search took
+    /// some out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub chosen: BTreeMap<Site, usize>,
     /// Heads that the method chose and a search took out one by one, since the budget still held without them.

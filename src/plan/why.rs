@@ -104,7 +104,8 @@ impl LayerReasons<'_> {
                 self.ranked(self.ranking.method.name(), self.plan.scores.get(&self.site))
             }
         };
-        let swapped = self.plan.swapped.get(&self.site).map(Vec::as_slice).unwrap_or_default();
+        let of_site = |heads: &'_ BTreeMap<Site, Vec<usize>>| heads.get(&self.site).cloned().unwrap_or_default();
+        let (swapped, out) = (of_site(&self.plan.swapped), of_site(&self.plan.pinned_out));
         let line = |(head, reason): (usize, String)| {
             let is_kept = self.kept.contains(&head);
             let said = self.sayable(head).filter(|_| !is_kept);
@@ -114,6 +115,7 @@ impl LayerReasons<'_> {
                 Some(kinds) => {
                     format!("removed: pinned ({kinds}), but key/value heads that stay serve equally many{said}")
                 }
+                None if out.contains(&head) => format!("removed: pinned to go; {reason}{said}"),
                 None if swapped.contains(&head) => {
                     format!("removed: taken out by the search, which the budget still allowed; {reason}{said}")
                 }

@@ -165,3 +165,33 @@ impl Checked {
         Ok((TokenMarks { separators }, repeated))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::corpus::Input;
+    use crate::run::{Opened, Spec};
+
+    #[test]
+    fn what_comes_after_the_batches_counts_too() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bert");
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("tokens.jsonl");
+        let line = |l: usize| {
+            let ids: Vec<String> = (0..12).map(|t| (5 + (l * 31 + t * t * 7 + t * l) % 90).to_string()).collect();
+            format!("{{\"input_ids\": [{}]}}\n", ids.join(", "))
+        };
+        std::fs::write(&path, (0..12).map(line).collect::<String>()).unwrap();
+        let opened = Opened::open(&folder, &Ticket::default()).unwrap();
+        let spec = Spec { input: Some(Input::Tokens(path)), ..Spec::default() };
+        let run = spec.check(&opened).unwrap();
+        let (found, stages) = Ticket::default().record(|ticket| run.analyze(ticket)).unwrap();
+        let done = |name: &str| stages.iter().find(|stage| stage.stage == name).map(|stage| stage.done);
+        // A unit for every draw of every map that is compared with chance.
+        let compared: usize =
+            found.analysis.sites.iter().flat_map(|s| s.features.values()).filter(|f| f.evidence.is_some()).count();
+        assert!(compared > 0);
+        assert_eq!(done("compare with chance"), Some((compared * crate::analysis::DRAWS) as u64));
+        assert_eq!(done("read random tokens twice"), Some(1));
+    }
+}

@@ -11,6 +11,10 @@ use crate::network::Site;
 use crate::plan::{Plan, PlanRequest};
 use crate::repair::Reconstruction;
 use crate::task::Ticket;
+use crate::words::counted;
+
+/// How what is said of the agreement ends.
+const BY_ITSELF: &str = "when every batch chooses by itself";
 
 /// How many batches keep each head when every batch chooses by reconstruction over itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +36,18 @@ impl BatchChoices {
             heads += kept.len() as u64;
         }
         (heads > 0 && self.batches > 0).then(|| sum as f64 / (heads * self.batches) as f64)
+    }
+
+    /// Writes down in `plan`, which was chosen over all of the batches, what each of them would have kept, and how far they
+    /// agree.
+    pub fn record(self, plan: &mut Plan) {
+        let words = self.agreement(plan).map(|share| {
+            let (batches, share) = (counted(self.batches, "batches"), 100.0 * share);
+            format!("of {batches}, {share:.1} % on average keep each of these heads {BY_ITSELF}")
+        });
+        plan.notes.retain(|note| !note.ends_with(BY_ITSELF));
+        plan.notes.extend(words);
+        plan.kept_by_batches = self.kept;
     }
 }
 

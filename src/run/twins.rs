@@ -6,13 +6,14 @@ use candle_core::{DType, Tensor};
 use serde::Serialize;
 
 use super::origins::Origins;
+use super::phases::first_share;
 use super::{Checked, Opened};
 use crate::chart::{AgreementRow, Caption, ColorMap, Overview, OverviewRow, Paint, Scale, SideBySide, Unit};
 use crate::corpus::{CorpusSettings, Purpose, Reading};
 use crate::error::{Error, Result};
 use crate::evaluation::{COMPARED_COPIES, Candidate, Comparison, compare};
 use crate::model::Needs;
-use crate::network::{FeatureMap, Gates, Network, Probe, Site, SiteMaps};
+use crate::network::{Batch, FeatureMap, Gates, Network, Probe, Site, SiteMaps};
 use crate::task::Ticket;
 use crate::words::counted;
 
@@ -114,31 +115,41 @@ impl Checked {
                 .hint("compare a model with its export, its fine-tune or another checkpoint of its training"));
         }
         let needs = Needs { networks: 2, copies: COMPARED_COPIES, ..Needs::ONE };
-        let corpus = self.fit(self.corpus(Purpose::Score, ticket)?, needs)?;
-        let first = self.network(&corpus, needs, ticket)?;
+        let share = first_share(None);
+        let [of_input, rest] = ticket.parts([share, 1.0 - share]);
+        let corpus = self.fit(self.corpus(Purpose::Score, &of_input)?, needs)?;
+        let first = self.network(&corpus, needs, &of_input)?;
         let second = other.model.network(&self.device()?, self.spec().precision.dtype())?;
+        let benchmark = self.benchmark(&corpus, &of_input)?;
+        // Both models read every batch twice, and every question once.
+        let [of_batches, of_asked] = rest.parts([4.0, if benchmark.is_some() { 2.0 } else { 0.0 }]);
         let (open, total) = (Gates::open(), corpus.total().map(|t| t.value()));
         let candidate = |network| Candidate { network, gates: &open };
-        let batches = corpus.batches(first.device());
-        let mut comparison = compare(candidate(&first), candidate(&second), batches, total, ticket)?;
-        if let Some(benchmark) = self.benchmark(&corpus, ticket)? {
-            comparison.ask(&benchmark, [candidate(&first), candidate(&second)], ticket)?;
-        }
         // The input as it stands: what is scored may be masked.
         let batch_size = corpus.settings().batch_size;
         let seen = corpus.with(|s| *s = CorpusSettings { batch_size, ..self.spec().reading(Purpose::Observe) });
-        ticket.stage("compare heads", seen.total().map(|t| t.value()), "batches");
         let origins = Origins::of_both(self.opened(), other);
         let mut sums: BTreeMap<(Site, usize), [f64; 3]> = BTreeMap::new();
-        for batch in seen.batches(first.device()) {
+        let silent = ticket.silent();
+        let mut look = |batch: Result<Batch>| -> Result<()> {
             let batch = batch?;
             let read = |network: &Network, of: &Origins| -> Result<Added> {
                 let mut outputs = Outputs { of, found: BTreeMap::new() };
-                network.run_probe(std::slice::from_ref(&batch), &open, &mut outputs, ticket)?;
+                network.run_probe(std::slice::from_ref(&batch), &open, &mut outputs, &silent)?;
                 Ok(outputs.found)
             };
-            meet(&read(&first, &origins[0])?, &read(&second, &origins[1])?, &mut sums)?;
-            ticket.advance(1)?;
+            meet(&read(&first, &origins[0])?, &read(&second, &origins[1])?, &mut sums)
+        };
+        // Heads are compared on each batch before it is scored: so the first of them tell what all of the work takes.
+        let mut unseen = seen.batches(first.device());
+        let batches = corpus.batches(first.device()).map(|batch| {
+            unseen.next().map_or(Ok(()), &mut look)?;
+            batch
+        });
+        let mut comparison = compare(candidate(&first), candidate(&second), batches, total, &of_batches)?;
+        unseen.try_for_each(look)?;
+        if let Some(benchmark) = benchmark {
+            comparison.ask(&benchmark, [candidate(&first), candidate(&second)], &of_asked)?;
         }
         let mut sites = Vec::new();
         for (site, _) in ours.sites() {
@@ -159,7 +170,9 @@ impl Checked {
         if sites.iter().all(|s| s.cosines.is_empty()) {
             notes.push("the two models have no attention layer of the same width in common".to_owned());
         }
-        Ok(Twins { comparison, sites, reading: corpus.reading(ticket)?, notes })
+        let reading = corpus.reading(ticket)?;
+        ticket.over();
+        Ok(Twins { comparison, sites, reading, notes })
     }
 }
 
@@ -308,7 +321,10 @@ mod tests {
         assert!(found.sides[1].rows[0].keeps(first.heads[1][0]) && found.rows[0].least.unwrap().1 > 0.9999);
         assert!(found.caption.notes[0].starts_with("loss change"), "{:?}", found.caption.notes);
         assert!(found.table().to_csv().lines().next().unwrap().contains("kept_in_both"));
-        let same = checked.compare_models(&opened, &Ticket::default()).unwrap();
+        // One stage counts all that batches take, so that the time that is left is told from the first of them on.
+        let (same, stages) = Ticket::default().record(|ticket| checked.compare_models(&opened, ticket)).unwrap();
+        let counting: Vec<_> = stages.iter().filter(|s| s.unit == "batches").map(|s| s.stage.as_str()).collect();
+        assert_eq!(counting, ["compare"]);
         assert!(same.sites.iter().flat_map(|s| s.cosines.values()).all(|c| (c - 1.0).abs() < 1e-5));
         assert_eq!(same.comparison.before.loss_per_token, same.comparison.after.loss_per_token);
     }

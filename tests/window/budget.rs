@@ -82,6 +82,17 @@ fn every_method_is_searched_and_the_best_plan_is_taken() {
     // The best is taken: no method came to fewer heads.
     let kept = desk.kept();
     assert!(told.iter().filter(|step| step.within).all(|step| step.heads >= kept), "{told:?} but {kept}");
+    // Of a plan that no method chose every one is tried whatever was wished, and the box says what a search does.
+    desk.harness.get_by_role_and_label(Role::CheckBox, "Every method").click();
+    desk.harness.run_ok();
+    assert!(!desk.state().tries_every_method());
+    desk.command("new plan");
+    let node = desk.harness.get_by_role_and_label(Role::CheckBox, "Every method");
+    assert!(desk.state().tries_every_method() && node.accesskit_node().toggled() == Some(Toggled::True));
+    assert!(node.accesskit_node().is_disabled());
+    desk.chord(Modifiers::COMMAND, Key::Z);
+    desk.harness.get_by_role_and_label(Role::CheckBox, "Every method").click();
+    desk.harness.run_ok();
     // The wish is kept with the settings.
     assert!(desk.reopen().state().settings.every_method);
 }
@@ -104,6 +115,13 @@ fn heads_that_are_pinned_to_go_do_so_in_what_is_found() {
     let found = plan.base.budget.as_ref().expect("a search found it");
     assert!(!plan.base.kept.keeps(spared) && plan.base.kept.keeps(head), "{}", desk.messages());
     assert_eq!((plan.pin(spared), plan.pin(head)), (Some(false), Some(true)));
+    // The search did not choose that: the record says who did.
+    let base = &plan.base;
+    assert_eq!(base.pinned_out.get(&spared.site).map(Vec::as_slice), Some(&[spared.head][..]));
+    assert!(base.swapped.get(&spared.site).is_none_or(|heads| !heads.contains(&spared.head)), "{:?}", base.swapped);
+    let analysis = &desk.state().results.as_ref().unwrap().analysis;
+    let why = pillars::plan::why(analysis, base).unwrap()[&spared.site][spared.head].clone();
+    assert!(why.starts_with("removed: pinned to go; "), "{why}");
     // What it costs is told, within the budget or not.
     assert!(found.spent != 0.0 || found.pruned != found.whole, "{found:?}");
 }

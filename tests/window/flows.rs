@@ -278,6 +278,49 @@ fn an_export_shows_its_proof_and_opens() {
 }
 
 #[test]
+fn an_export_is_proved_equal_to_what_it_was_compared_with() {
+    let mut desk = Desk::with_results("llama");
+    desk.command("new plan");
+    for site in ["decoder.0", "decoder.1"] {
+        desk.chord(Modifiers::COMMAND, Key::Num1);
+        desk.click_head(desk.head(site, 2), Modifiers::NONE);
+        desk.press(Key::X);
+        desk.click_head(desk.head(site, 3), Modifiers::NONE);
+        desk.press(Key::X);
+    }
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    let write = |desk: &mut Desk, format: &str, name: &str| {
+        let choice = desk.harness.get_by_role_and_label(Role::RadioButton, format);
+        choice.scroll_to_me();
+        choice.click_accesskit();
+        desk.harness.run_ok();
+        let out = desk.folder.path().join(name);
+        desk.type_path((Modifiers::COMMAND, Key::E), &out);
+        assert!(desk.state().export.done.is_some(), "{format}: {}", desk.messages());
+        std::fs::read_to_string(out.join("README.md")).unwrap()
+    };
+    // Query heads that share an averaged key/value head are not those of the masked model.
+    let page = write(&mut desk, "gqa", "averaged");
+    assert!(
+        desk.shows("Proved equal to the model with averaged key/value heads") && !desk.shows("equal to the masked")
+    );
+    assert!(!desk.messages().contains("equal to the masked model"), "{}", desk.messages());
+    assert!(page.contains("averaged key/value heads") && !page.contains("compared with the masked"), "{page}");
+    let page = write(&mut desk, "compact", "masked");
+    assert!(desk.shows("Proved equal to the masked model"), "{}", desk.messages());
+    assert!(page.contains("compared with the masked"), "{page}");
+    // The figures of the page are those of the window.
+    let measured = desk.state().export.done.as_ref().unwrap().1.measured.clone().unwrap();
+    let perplexity = [&measured.comparison.before, &measured.comparison.after].map(|q| q.perplexity.unwrap());
+    let line = page.lines().find(|line| line.starts_with("| perplexity |")).unwrap_or_else(|| panic!("{page}"));
+    let told: Vec<f64> = line.split('|').filter_map(|cell| cell.trim().parse().ok()).collect();
+    assert!(
+        told.len() == 2 && told.iter().zip(perplexity).all(|(told, own)| (told - own).abs() <= 0.0005 + 1e-9),
+        "{line}"
+    );
+}
+
+#[test]
 fn what_if_groups_change_the_map_but_not_the_plan() {
     let mut desk = Desk::with_results("bert");
     desk.chord(Modifiers::COMMAND, Key::Num3);

@@ -207,7 +207,7 @@ fn tabs_tools_and_columns_are_in_sight_in_a_small_window() {
         }
         desk.press(Key::Escape);
         // Columns of the plans side by side.
-        let columns = ["loss", "random\nheads", "heads", "parameters"];
+        let columns = ["loss", "random\nheads", "heads", "tokens/s", "parameters"];
         faults.extend(desk.beyond(Role::Label, &columns).into_iter().map(|fault| format!("{size:?}: {fault}")));
     }
     assert!(faults.is_empty(), "{faults:#?}");

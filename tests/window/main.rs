@@ -5,6 +5,7 @@
 mod beside;
 mod budget;
 mod desk;
+mod explained;
 mod flows;
 mod gallery;
 #[path = "../common/hub.rs"]
@@ -18,6 +19,7 @@ mod in_use;
 mod keyboard;
 #[path = "../common/large.rs"]
 mod large;
+mod large_image;
 mod layers;
 mod leaks;
 mod legible;

@@ -264,3 +264,35 @@ fn pictures_plans_and_analyses_are_written() {
     desk.type_path((Modifiers::COMMAND, Key::L), &out.join("a.json"));
     assert!(desk.messages().contains("Analysis opened"));
 }
+
+#[test]
+fn what_is_missing_is_told_in_a_clear_line() {
+    let mut desk = Desk::with_results("bert");
+    let input = desk.state().run.input.clone().unwrap().path().to_path_buf();
+    std::fs::remove_file(&input).unwrap();
+    // Read by a run, a measurement, a repair; and typed where a path is asked for.
+    desk.press(Key::F5);
+    desk.settle();
+    desk.press(Key::F6);
+    desk.settle();
+    let shifted = Modifiers::COMMAND.plus(Modifiers::SHIFT);
+    for (keys, name) in [
+        ((shifted, Key::I), "gone.txt"),
+        ((shifted, Key::I), "gone.jsonl"),
+        ((shifted, Key::I), "gone.wav"),
+        ((shifted, Key::I), "gone.safetensors"),
+        ((shifted, Key::O), "gone.json"),
+        ((Modifiers::COMMAND, Key::L), "gone.pillars"),
+    ] {
+        let path = desk.folder.path().join(name);
+        desk.type_path(keys, &path);
+        desk.press(Key::Escape);
+    }
+    let compared = desk.folder.path().join("gone");
+    desk.compare_with(&compared);
+    let told = desk.messages();
+    assert!(told.contains("there is no such file or folder"), "{told}");
+    for line in told.lines() {
+        assert!(!line.contains("os error") && !line.contains("No such file"), "{line}");
+    }
+}

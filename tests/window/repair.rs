@@ -382,3 +382,71 @@ fn a_repaired_plan_is_saved_with_its_repair() {
     assert_eq!(own.mode, RepairMode::Refit);
     assert_eq!(Repair::read(own.found().unwrap()).unwrap().record.sites, record.sites);
 }
+
+#[test]
+fn a_repair_under_way_tells_how_long_it_takes_and_leaves_everything_as_it_was_when_canceled() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    let input = tokens(desk.folder.path(), 6000, 12);
+    desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &input);
+    desk.press(Key::F5);
+    desk.settle();
+    desk.prune_everywhere();
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    desk.toggle("Repair");
+    desk.press(Key::F6);
+    desk.settle();
+    desk.toggle("Repair");
+    let plan = desk.state().legal_plan().cloned().unwrap();
+    let measured = desk.state().measured_now().cloned().unwrap_or_else(|| panic!("{}", desk.messages()));
+    let draft = desk.state().draft.now().clone();
+    desk.click("Repair now");
+    let job = |state: &pillars::gui::State| {
+        state.jobs.shown().find(|job| job.title.starts_with("Repair")).map(|job| job.words())
+    };
+    desk.wait("the time that is left", |state| job(state).is_some_and(|words| words.ends_with(" left")));
+    let said = job(desk.state()).unwrap();
+    let share = desk.state().jobs.shown().next().and_then(|job| job.progress.fraction()).unwrap_or(0.0);
+    assert!(share > 0.0 && share < 1.0, "{said}: {share}");
+    desk.harness.step();
+    assert!(desk.shows(" left") && desk.harness.query_all_by_role(Role::ProgressIndicator).next().is_some(), "{said}");
+    // The button beside the bar, in the view.
+    let left = desk.harness.get_by_label("2. Repair").rect();
+    let buttons = desk.harness.query_all_by_role_and_label(Role::Button, "Cancel");
+    let beside =
+        buttons.filter(|b| b.rect().top() > left.top()).min_by(|a, b| a.rect().top().total_cmp(&b.rect().top()));
+    beside.expect("it can be canceled where it was begun").click();
+    desk.harness.step();
+    desk.settle();
+    assert!(desk.state().repair_now().is_none(), "{}", desk.messages());
+    assert_eq!(desk.state().legal_plan(), Some(&plan));
+    assert_eq!(desk.state().draft.now(), &draft);
+    assert_eq!(desk.state().measured_now(), Some(&measured));
+    assert!(desk.harness.query_by_role_and_label(Role::Button, "Repair now").is_some());
+}
+
+#[test]
+fn every_batch_can_be_asked_what_it_would_keep() {
+    let mut desk = Desk::with_results("bert");
+    desk.prune_everywhere();
+    desk.chord(Modifiers::COMMAND, Key::Num5);
+    let kept = desk.state().legal_plan().unwrap().kept.clone();
+    for _ in 0..2 {
+        desk.click("Ask every batch");
+        desk.settle();
+    }
+    let analysis = desk.state().results.as_ref().unwrap().analysis.clone();
+    let base = &desk.state().draft.now().active().base;
+    assert_eq!(base.kept_by_batches.len(), analysis.sites.len(), "{}", desk.messages());
+    for (site, votes) in &base.kept_by_batches {
+        let kept = base.kept_at(*site, votes.len()).len() as u64;
+        assert_eq!(votes.iter().sum::<u64>(), analysis.batches * kept, "{site}");
+    }
+    // It is said once, and changes no head.
+    let said: Vec<_> = base.notes.iter().filter(|note| note.contains("when every batch chooses by itself")).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(desk.shows("when every batch chooses by itself"));
+    assert_eq!(desk.state().legal_plan().unwrap().kept, kept);
+    // Votes are cast batch by batch anyway.
+    desk.votes();
+    assert!(desk.harness.query_by_role_and_label(Role::Button, "Ask every batch").is_none());
+}

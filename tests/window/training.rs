@@ -2,7 +2,7 @@
 
 use eframe::egui::accesskit::Role;
 use eframe::egui::{Key, Modifiers};
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT, Queryable};
 use pillars::gui::State;
 use pillars::training::TrainingEnd;
 
@@ -72,6 +72,9 @@ fn a_training_that_was_stopped_is_resumed_after_a_restart() {
     desk.settle();
     let before = records(desk.state());
     assert!(desk.shows("The run is not finished"), "{}", desk.messages());
+    // What it would have come to is not told as if it had: nothing was removed, and no model is left without a parameter.
+    assert_eq!(desk.state().training.summary.as_ref().map(|s| s.outcome), Some(TrainingEnd::Stopped));
+    assert!(!desk.shows("Parameters") && !desk.shows(" to 0") && !desk.shows("Open the result"));
     let mut desk = desk.reopen();
     desk.settle();
     desk.chord(Modifiers::COMMAND, Key::Num7);
@@ -114,4 +117,76 @@ fn training_a_classifier_speaks_of_labels_and_its_metric() {
     let request = pillars::training::request_of(&out).unwrap();
     let labels_per_second = request.reading.batch_size as f64 / (record.parts.forward + record.parts.backward);
     assert!(record.tokens_per_second > 2.0 * labels_per_second, "{record:?}");
+}
+
+/// The fixture with its weights in 16 bits.
+fn in_half(folder: &std::path::Path) -> std::path::PathBuf {
+    let half = folder.join("half");
+    std::fs::create_dir(&half).unwrap();
+    let source = fixture("bert");
+    let weights = candle_core::safetensors::load(source.join("model.safetensors"), &candle_core::Device::Cpu).unwrap();
+    let narrow = |tensor: candle_core::Tensor| match tensor.dtype().is_float() {
+        true => tensor.to_dtype(candle_core::DType::BF16).unwrap(),
+        false => tensor,
+    };
+    let weights: std::collections::HashMap<_, _> = weights.into_iter().map(|(name, t)| (name, narrow(t))).collect();
+    candle_core::safetensors::save(&weights, half.join("model.safetensors")).unwrap();
+    std::fs::copy(source.join("config.json"), half.join("config.json")).unwrap();
+    half
+}
+
+#[test]
+fn a_training_writes_the_type_of_the_original_or_the_one_that_is_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = in_half(folder.path());
+    let mut desk = Desk::start(Some(model));
+    let input = tokens(desk.folder.path(), 400, 10);
+    desk.type_path((SHIFTED, Key::I), &input);
+    desk.chord(Modifiers::COMMAND, Key::Num7);
+    desk.set_number("Steps", 2.0);
+    desk.set_number("Fine-tuning steps", 1.0);
+    let list = desk.harness.get_by_role_and_label(Role::ComboBox, "Written as");
+    assert_eq!(list.accesskit_node().value().as_deref(), Some("as the original"));
+    let mut written = |choice: Option<&str>, name: &str| {
+        if let Some(choice) = choice {
+            desk.pick("Written as", choice);
+        }
+        let out = desk.folder.path().join(name);
+        desk.chord(Modifiers::COMMAND, Key::Num7);
+        let field = desk.harness.get_by_role_and_label(Role::TextInput, "Folder");
+        field.focus();
+        desk.harness.run_ok();
+        desk.chord(Modifiers::COMMAND, Key::A);
+        desk.enter_folder(&out);
+        desk.settle();
+        assert!(desk.state().training.summary.is_some(), "{}", desk.messages());
+        pillars::model::Model::open(&out).unwrap().stored().name()
+    };
+    assert_eq!(written(None, "usual"), "bfloat16");
+    assert_eq!(written(Some("float32"), "wide"), "float32");
+    assert_eq!(written(Some("float16"), "narrow"), "float16");
+    assert_eq!(written(Some("as the original"), "again"), "bfloat16");
+}
+
+#[test]
+fn the_window_and_the_written_page_tell_the_same_perplexity() {
+    let mut desk = training(30.0);
+    desk.settle();
+    let summary = desk.state().training.summary.clone().unwrap_or_else(|| panic!("{}", desk.messages()));
+    let page = std::fs::read_to_string(desk.folder.path().join("trained/README.md")).unwrap();
+    let mut told = 0;
+    for stage in summary.stages() {
+        let Some(value) = stage.beside else { continue };
+        // Each to its own digits, but of one number.
+        let line = page
+            .lines()
+            .find(|line| line.starts_with(&format!("| {} |", stage.name)))
+            .unwrap_or_else(|| panic!("{page}"));
+        let figure: f64 = line.trim_matches(['|', ' ']).rsplit('|').next().unwrap().trim().parse().unwrap();
+        assert!((figure - value).abs() <= 0.005 + 1e-9, "{line}: {value}");
+        let shown = pillars::chart::Unit::Plain.format(value);
+        assert!(desk.shows(&shown), "{} {shown}", stage.name);
+        told += 1;
+    }
+    assert!(told > 1, "{page}");
 }

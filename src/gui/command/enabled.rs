@@ -54,6 +54,10 @@ impl Command {
             Self::MeasureCurves => ready().and(results()).and(idle(JobKind::Curves)),
             Self::FindPlan => ready().and(results()).and(idle(JobKind::FindPlan)),
             Self::WithoutEvidence => results(),
+            Self::AskBatches if state.chosen_by_moments().is_none() => {
+                Err("choose the heads by reconstruction first: votes are cast batch by batch anyway")
+            }
+            Self::AskBatches => ready().and(idle(JobKind::AskBatches)),
             Self::CompareWith => model().and(idle(JobKind::Compare)),
             Self::Repair if !state.repairing.is_on() => Err("switch repair on first"),
             Self::Repair if state.legal_plan().is_some_and(|plan| state.keeps_all(plan)) => {

@@ -49,6 +49,8 @@ pub enum Command {
     MeasureCurves,
     Repair,
     FindPlan,
+    /// Let every batch choose by itself.
+    AskBatches,
     WithoutEvidence,
     CompareWith,
     Export,
@@ -135,6 +137,7 @@ impl Command {
                 Self::Measure,
                 Self::MeasureCurves,
                 Self::FindPlan,
+                Self::AskBatches,
                 Self::Repair,
                 Self::CompareWith,
                 Self::Export,

@@ -125,6 +125,12 @@ fn spec(command: Command) -> CommandSpec {
             "Find the fewest heads, chosen by the plan's method, that keep quality within the budget in Prune",
             none(),
         ),
+        Command::AskBatches => (
+            Run,
+            "Ask every batch",
+            "Let every batch of the run choose by reconstruction by itself, and tell how many keep the heads of the plan",
+            none(),
+        ),
         Command::WithoutEvidence => (
             Edit,
             "Prune layers without evidence",

@@ -20,7 +20,7 @@ impl App {
         let analysis = Arc::clone(&results.analysis);
         let (budget, metric) = self.state.quality_budget();
         let proposal = self.state.draft.now().active().proposal.as_ref();
-        let rankings = self.state.searched_by().filter(|_| !self.state.settings.every_method);
+        let rankings = self.state.searched_by().filter(|_| !self.state.tries_every_method());
         let moments = results.moments.as_ref().map(|found| Arc::clone(&found.moments));
         let repair = match self.state.repairing.mode {
             RepairMode::None => RepairMode::None,

@@ -84,7 +84,6 @@ impl App {
             proposal_fault,
             measured,
             curves,
-            curves_so_far,
             beside,
             shown,
             patterns,
@@ -99,7 +98,6 @@ impl App {
         (*last_run_secs, *results, *differences) = (first.last_run_secs, first.results, first.differences);
         (*draft, *outlook, *compared) = (first.draft, first.outlook, first.compared);
         (*proposal_fault, *measured, *curves) = (first.proposal_fault, first.measured, first.curves);
-        *curves_so_far = first.curves_so_far;
         (*beside, *shown, *patterns) = (first.beside, first.shown, first.patterns);
         (*pattern_fault, *regrouped) = (first.pattern_fault, first.regrouped);
         (*what_if, *selection) = (first.what_if, first.selection);

@@ -204,6 +204,7 @@ impl App {
             Command::Estimate => self.estimate(),
             Command::Measure => self.measure(self.state.draft.now().active_index()),
             Command::MeasureCurves => self.measure_curves(),
+            Command::AskBatches => self.ask_batches(),
             Command::Repair => self.repair(),
             Command::FindPlan => self.find_plan(),
             Command::CompareWith => self.state.overlay = Some(Overlay::Path(PathPurpose::Compare)),

@@ -348,7 +348,7 @@ impl App {
             measured: state.measured.clone(),
             repairs: state.repairing.kept(),
             repair_faults: Vec::new(),
-            curves: state.curves_so_far.clone().or_else(|| state.curves.clone()),
+            curves: state.curves.clone(),
             analysis: state.results.as_ref().map(|r| Arc::clone(&r.analysis)),
             moments: state.results.as_ref().and_then(|r| r.moments.as_ref()).and_then(FoundMoments::kept),
             moments_fault: None,

@@ -96,8 +96,7 @@ impl App {
 
     /// The proposal, where reconstruction can carry it out: that takes a worker.
     fn is_choosing(&self, proposal: Option<&Proposal>) -> Option<Proposal> {
-        let has_moments = self.state.results.as_ref().is_some_and(|results| results.moments.is_some());
-        proposal.filter(|p| has_moments && p.method.needs_moments()).cloned()
+        proposal.filter(|proposal| self.state.chooses_by_moments(proposal)).cloned()
     }
 
     /// Makes every proposal anew from the results that are there now.

@@ -12,7 +12,7 @@ use crate::gui::state::State;
 use crate::gui::wording::in_controls;
 use crate::plan::Plan;
 use crate::repair::{RepairMode, explain};
-use crate::run::{Checked, RepairSpec};
+use crate::run::{BatchChoices, Checked, RepairSpec};
 use crate::task::Ticket;
 use crate::workspace::{KeptRepair, NamedPlan, Proposal};
 
@@ -173,6 +173,33 @@ impl App {
             }
             Ok(JobOutcome::Proposed(revision, plans))
         });
+    }
+
+    /// Lets every batch that was analyzed choose by itself as the plan being edited does.
+    pub(super) fn ask_batches(&mut self) {
+        let (Some(results), Some(Ok(run))) = (&self.state.results, &self.state.checked) else { return };
+        let (Some(proposal), Some(found)) = (self.state.chosen_by_moments().cloned(), &results.moments) else { return };
+        let (analysis, moments, revision) =
+            (Arc::clone(&results.analysis), Arc::clone(&found.moments), results.revision);
+        // Those that voted, whatever the settings are by now.
+        let as_analyzed = self.state.run.calibrating(&analysis).and_then(|spec| spec.check(run.opened()).ok());
+        let run = as_analyzed.unwrap_or_else(|| run.clone());
+        self.state.jobs.start(JobKind::AskBatches, "Ask every batch", move |ticket| {
+            let found = run.choices_by_batch(&analysis, &moments, &proposal.request(), ticket)?;
+            Ok(JobOutcome::BatchChoices(revision, Box::new(proposal), found))
+        });
+    }
+
+    /// Takes in what batches chose by themselves, for the plans that were asked for so.
+    pub(super) fn adopt_choices(&mut self, revision: u64, proposal: &Proposal, found: &BatchChoices) {
+        if self.state.results.as_ref().is_none_or(|results| results.revision != revision) {
+            return;
+        }
+        self.state.draft.follow(|draft| {
+            let asked = draft.plans_mut().iter_mut().filter(|plan| plan.proposal.as_ref() == Some(proposal));
+            asked.for_each(|plan| found.clone().record(&mut plan.base));
+        });
+        self.plan_changed();
     }
 
     /// Takes in what reconstruction chose, for the plans that still want it.

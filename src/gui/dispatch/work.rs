@@ -162,12 +162,12 @@ impl App {
         });
     }
 
-    /// Takes over the points that a curve under way has by now, so that they are kept.
+    /// Takes over the points that a curve under way has by now, so that they are shown and kept.
     pub(in super::super) fn take_points(&mut self) {
         let points = self.points.lock().unwrap_or_else(PoisonError::into_inner).take();
         let is_under_way = self.state.jobs.get(JobKind::Curves).is_some();
-        if let Some(points) = points.filter(|_| is_under_way) {
-            self.state.curves_so_far = Some(points);
+        if let Some(points) = points.filter(|points| is_under_way && !points.points.is_empty()) {
+            self.state.curves = Some(points);
             self.state.measured_revision += 1;
         }
     }
@@ -281,9 +281,6 @@ impl App {
         if kind == JobKind::Open {
             self.state.opening = None;
         }
-        if kind == JobKind::Curves {
-            self.state.curves_so_far = None;
-        }
         if kind == JobKind::Train {
             self.training_ended();
         }
@@ -317,6 +314,7 @@ impl App {
             }
             JobOutcome::Repaired(made) => self.adopt_repair(*made),
             JobOutcome::Proposed(revision, found) => self.adopt_proposed(revision, found),
+            JobOutcome::BatchChoices(revision, proposal, found) => self.adopt_choices(revision, &proposal, &found),
             JobOutcome::Compared(revision, compared) => self.adopt_compared(revision, compared),
             JobOutcome::SideBySide(found) => self.adopt_comparison(*found),
             JobOutcome::FoundPlan(plan, repair) => self.adopt_found(*plan, repair.map(|repair| *repair)),

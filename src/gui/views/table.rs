@@ -1,7 +1,7 @@
 //! The numbers of a view as rows and columns: what its picture shows, for those who cannot see it or want to read it. Rows are
 //! sorted by a click on a name, filtered, selected and copied.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use eframe::egui::{Button, Event, Label, RichText, ScrollArea, Sense, TextEdit, TextWrapMode, Ui};
@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::gui::action::Action;
 use crate::gui::context::Cx;
 use crate::gui::view::View;
-use crate::gui::widgets::{Background, choice, explained, note};
+use crate::gui::widgets::{Background, OF_A_COLUMN, choice, explained, naming, note};
 use crate::gui::wording::worded;
 use crate::words::counted;
 
@@ -35,6 +35,13 @@ pub(super) struct TableView {
     /// The rows that are wanted, in their order.
     order: Background<(u64, Sift), Arc<Vec<usize>>>,
     rows: TableRows,
+    written: WrittenRows,
+}
+
+/// Rows that were seen, as they are written: numbers are put into words once, not in every frame.
+#[derive(Default)]
+struct WrittenRows {
+    rows: HashMap<usize, Vec<String>>,
 }
 
 /// Where a person is in the rows.
@@ -54,6 +61,8 @@ const ROW: f32 = 20.0;
 const PAGE: usize = 100_000;
 /// Up to so many rows, they are sorted within a part of a frame.
 const QUICK: usize = 2_000;
+/// Rows that are kept as they are written: several windows full.
+const MOST_WRITTEN: usize = 1000;
 /// Rows that are copied at most: what takes them has its own limits.
 const MOST_COPIED: usize = 1_000_000;
 
@@ -122,6 +131,7 @@ impl TableView {
             self.rows = TableRows::default();
         }
         self.held = Some(Arc::clone(table));
+        self.written.rows.clear();
         self.revision += 1;
     }
 
@@ -176,7 +186,7 @@ impl TableView {
     fn rows_ui(&mut self, ui: &mut Ui, cx: Cx<'_>, view: View, table: &Table, order: &[usize]) {
         let count = order.len();
         let pages = count.div_ceil(PAGE);
-        let rows = &mut self.rows;
+        let (rows, written) = (&mut self.rows, &mut self.written);
         rows.page = rows.page.min(pages.saturating_sub(1));
         if pages > 1 {
             pager(ui, count, pages, &mut rows.page);
@@ -205,11 +215,16 @@ impl TableView {
                 body.rows(ROW, shown.len(), |mut row| {
                     let at = row.index();
                     let Some(place) = shown.get(at).copied() else { return };
-                    let Some(cells) = table.row(place) else { return };
                     row.set_selected(rows.selected.contains(&place));
-                    for cell in cells {
+                    for (name, text) in table.columns().iter().zip(written.row(table, place)) {
                         row.col(|ui| {
-                            ui.add(Label::new(written(&cell)).selectable(false));
+                            // A table may be several times as wide as its place.
+                            if ui.is_rect_visible(ui.max_rect()) {
+                                let cell = ui.add(Label::new(text.as_str()).selectable(false));
+                                if cell.hovered() {
+                                    explained(cell, name);
+                                }
+                            }
                         });
                     }
                     if row.response().clicked() {
@@ -218,6 +233,17 @@ impl TableView {
                 });
             });
         });
+    }
+}
+
+impl WrittenRows {
+    /// The cells of a row.
+    fn row(&mut self, table: &Table, place: usize) -> &[String] {
+        if self.rows.len() > MOST_WRITTEN && !self.rows.contains_key(&place) {
+            self.rows.clear();
+        }
+        let write = || table.row(place).unwrap_or_default().iter().map(written).collect();
+        self.rows.entry(place).or_insert_with(write)
     }
 }
 
@@ -267,6 +293,7 @@ fn header(ui: &mut Ui, cx: Cx<'_>, column: usize, name: &str, sift: &mut Sift) {
     };
     let text = RichText::new(format!("{}{sign}", name.replace('_', " "))).small().color(cx.theme.muted);
     let button = ui.add(Button::new(text).frame(false));
+    naming(&button, OF_A_COLUMN);
     if explained(button, name).on_hover_text("Click to sort").clicked() {
         sift.by = match sift.by {
             Some((by, false)) if by == column => Some((column, true)),

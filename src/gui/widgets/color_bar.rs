@@ -2,21 +2,28 @@
 
 use eframe::egui::{Color32, Mesh, Pos2, Rect, RichText, Sense, Ui, pos2, vec2};
 
+use super::facts::number_cell;
 use crate::chart::{Rgb, Scale, Unit};
 use crate::gui::theme::{WindowTheme, color};
 
 /// Width of the gradient.
 const WIDTH: f32 = 110.0;
 
-/// A gradient with its ends; `missing` names the color of cells without a value.
-pub(crate) fn color_bar(ui: &mut Ui, theme: &WindowTheme, scale: &Scale, unit: Unit, missing: Option<&str>) {
+/// A gradient of the measure of this name and unit, with its ends; `missing` names the color of cells without a value.
+pub(crate) fn color_bar(
+    ui: &mut Ui,
+    theme: &WindowTheme,
+    scale: &Scale,
+    (measure, unit): (&str, Unit),
+    missing: Option<&str>,
+) {
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 5.0;
         let text = |value| RichText::new(unit.format(value)).small().color(theme.muted);
-        ui.label(text(scale.low));
+        number_cell(ui, measure, text(scale.low));
         let (rect, _) = ui.allocate_exact_size(vec2(WIDTH, 10.0), Sense::hover());
         ui.painter().add(gradient(rect, scale));
-        ui.label(text(scale.high));
+        number_cell(ui, measure, text(scale.high));
         if let Some(words) = missing {
             super::swatch(ui, theme, theme.missing, words);
         }

@@ -50,14 +50,32 @@ pub(crate) fn fact(ui: &mut Ui, theme: &WindowTheme, name: &str, value: impl Int
     let label = ui.label(RichText::new(name).color(theme.muted));
     let response = ui.add(egui::Label::new(RichText::new(value).color(theme.ink)).truncate());
     ui.end_row();
+    naming(&label, OF_A_NUMBER);
     explained(label, name);
     explained(response, name)
 }
 
-/// Says under the pointer what a word means, where that is known. It is looked up only then: words are many, and a frame is
-/// short.
+/// What a screen reader calls the name beside a number, and that over a column.
+const OF_A_NUMBER: &str = "name of a number";
+pub(crate) const OF_A_COLUMN: &str = "column header";
+
+/// Tells a screen reader what a name is the name of.
+pub(crate) fn naming(response: &egui::Response, role: &str) {
+    if response.ctx.has_accesskit_node(response.id) {
+        response.ctx.accesskit_node_builder(response.id, |node| node.set_role_description(role));
+    }
+}
+
+/// A number in a column, with what the column means under the pointer.
+pub(crate) fn number_cell(ui: &mut Ui, column: &str, text: impl Into<egui::WidgetText>) -> egui::Response {
+    explained(ui.label(text), column)
+}
+
+/// Says under the pointer, and to a screen reader, what a word means, where that is known. It is looked up only then: words are
+/// many, and a frame is short.
 pub(crate) fn explained(response: egui::Response, word: &str) -> egui::Response {
-    match response.hovered().then(|| terms::meaning(word)).flatten() {
+    let is_asked = response.hovered() || response.ctx.has_accesskit_node(response.id);
+    match is_asked.then(|| terms::meaning(word)).flatten() {
         Some(meaning) => response.on_hover_text(meaning),
         None => response,
     }
@@ -73,7 +91,9 @@ pub(crate) fn headers<S: AsRef<str>>(ui: &mut Ui, theme: &WindowTheme, names: im
 
 /// A small name beside or above a number, with what it means under the pointer.
 fn header(ui: &mut Ui, theme: &WindowTheme, name: &str) {
-    explained(ui.label(RichText::new(name).small().color(theme.muted)), name);
+    let label = ui.label(RichText::new(name).small().color(theme.muted));
+    naming(&label, OF_A_COLUMN);
+    explained(label, name);
 }
 
 #[cfg(test)]

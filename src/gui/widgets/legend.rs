@@ -6,6 +6,7 @@ use eframe::egui::{
     self, Color32, Painter, Pos2, Rect, RichText, Role, Sense, Shape, Stroke, StrokeKind, Ui, WidgetInfo, vec2,
 };
 
+use super::facts::explained;
 use crate::chart::palette::Marker;
 use crate::chart::plot::{BAND_OPACITY, Entry, LegendSymbol, Mark};
 use crate::gui::theme::{WindowTheme, color};
@@ -116,7 +117,7 @@ pub(super) fn entries_ui(ui: &mut Ui, theme: &WindowTheme, entries: &[Entry], hi
             sample(ui.painter(), theme, entry.sample, rect, is_on);
             ui.painter().galley(outer.left_center() + vec2(size + gap, -galley.size().y / 2.0), galley, ink);
             response.widget_info(|| WidgetInfo::selected(Role::CheckBox, ui.is_enabled(), is_on, &entry.name));
-            let response = response.on_hover_cursor(egui::CursorIcon::PointingHand);
+            let response = explained(response.on_hover_cursor(egui::CursorIcon::PointingHand), &entry.name);
             if response.on_hover_text(if is_on { "Click to hide" } else { "Click to show" }).clicked() {
                 is_changed = true;
                 if is_on {

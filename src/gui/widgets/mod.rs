@@ -19,7 +19,9 @@ pub(super) use background::Background;
 pub(super) use color_bar::color_bar;
 pub(super) use command_button::{command_button, command_item};
 pub(super) use empty::{empty, needs_run};
-pub(super) use facts::{explained, fact, facts, five_digits, headers, heading, note, number_table};
+pub(super) use facts::{
+    OF_A_COLUMN, explained, fact, facts, five_digits, headers, heading, naming, note, number_cell, number_table,
+};
 pub(super) use folder_field::folder_field;
 pub(super) use head_grid::{HeadCell, HeadGrid, Pointed, Summary};
 pub(super) use legend::{Swatch, group_legend, swatch};

@@ -4,15 +4,15 @@
 use std::collections::HashSet;
 
 use eframe::egui::{
-    Align2, Color32, FontId, LayerId, Order, Pos2, Rangef, Rect, Response, RichText, Role, Stroke, StrokeKind, Ui,
-    Vec2, WidgetInfo, pos2, vec2,
+    Align2, Color32, FontId, LayerId, Order, Pos2, Rangef, Rect, Response, RichText, Role, Sense, Stroke, StrokeKind,
+    Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 use egui_plot::{
     AxisHints, Bar, BarChart, FilledArea, GridInput, GridMark, HLine, Line, LineStyle, MarkerShape, PlotBounds,
     PlotPoint, PlotTransform, PlotUi, Points, VLine,
 };
 
-use super::facts::explained;
+use super::facts::{explained, naming};
 use super::legend::entries_ui;
 use crate::chart::axis::Axis;
 use crate::chart::plot::{BAND_OPACITY, BAR_WIDTH, LabelSide, Limit, Mark, Plot, Series};
@@ -35,6 +35,8 @@ pub(crate) struct Painted {
     is_log: [bool; 2],
 }
 
+/// What a screen reader calls the name of an axis.
+const OF_AN_AXIS: &str = "axis";
 const SMALL: f32 = 11.0;
 /// Radius of marks and of rings.
 const MARK: f32 = 3.6;
@@ -76,6 +78,7 @@ impl<'a> PlotView<'a> {
         if !plot.y.label.is_empty() {
             let label = RichText::new(&plot.y.label).size(SMALL).color(theme.muted);
             let label = ui.add(eframe::egui::Label::new(label).truncate());
+            naming(&label, OF_AN_AXIS);
             explained(label, &plot.y.label);
             // The label of the uppermost tick reaches above the plot.
             ui.add_space(8.0);
@@ -127,8 +130,12 @@ impl<'a> PlotView<'a> {
             drawn = drawn.label_formatter(|_| None);
         }
         let columns = f64::from(size.x) / (x.1 - x.0);
+        let bottom = ui.cursor().top() + size.y;
         let shown = drawn.show(ui, |area| items(area, plot, &hidden, columns as f32, theme));
         let painted = Painted { response: shown.response, transform: shown.transform, is_log };
+        if !plot.is_map && !plot.x.label.is_empty() {
+            painted.explain_x(ui, plot, bottom);
+        }
         painted.overlay(ui, plot, &hidden, theme);
         if tells {
             painted.tell(ui, plot, theme);
@@ -192,6 +199,15 @@ impl Painted {
         let place = beside(pointer, galley.size() + Vec2::splat(2.0 * PADDING), ui.ctx().content_rect());
         painter.rect(place, 4.0, theme.canvas, Stroke::new(1.0, theme.outline), StrokeKind::Inside);
         painter.galley(place.min + Vec2::splat(PADDING), galley, theme.ink);
+    }
+
+    /// What the axis below means, where the pointer is on its numbers or its name.
+    fn explain_x(&self, ui: &Ui, plot: &Plot, bottom: f32) {
+        let place = Rect::from_x_y_ranges(self.rect().x_range(), self.rect().bottom() + 1.0..=bottom);
+        let response = ui.interact(place, self.response.id.with("x"), Sense::hover());
+        response.widget_info(|| WidgetInfo::labeled(Role::Label, true, plot.x.label.as_str()));
+        naming(&response, OF_AN_AXIS);
+        explained(response, &plot.x.label);
     }
 
     /// The base line, and the words beside limits, points and bars.

@@ -105,7 +105,7 @@ impl RunFolder {
     /// What was asked for.
     pub fn request(&self) -> Result<TrainingRun> {
         let path = self.inside(REQUEST);
-        let bytes = fs::read(&path).map_err(|e| Error::new(format!("there is no run here: {e}")).at(&path))?;
+        let bytes = fs::read(&path).map_err(|e| Error::from(e).within("there is no run here").at(&path))?;
         serde_json::from_slice(&bytes).map_err(|e| Error::from(e).at(&path))
     }
 

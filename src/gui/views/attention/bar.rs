@@ -137,7 +137,8 @@ impl Attention {
             "How much of what the head passes on for a query comes from a key; those of a query sum to 1",
         );
         let (scale, share) = maps.legend_scale();
-        color_bar(ui, theme, &scale, if share.is_some() { Unit::Share } else { Unit::Plain }, None);
+        let unit = if share.is_some() { Unit::Share } else { Unit::Plain };
+        color_bar(ui, theme, &scale, ("weight", unit), None);
         if let Some(of) = share {
             note(ui, theme, of);
         }

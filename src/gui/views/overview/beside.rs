@@ -53,7 +53,7 @@ fn legend(ui: &mut Ui, cx: Cx<'_>, found: &SideBySide) {
             let groups = found.sides.iter().flat_map(|side| &side.rows).flat_map(|row| &row.groups);
             group_legend(ui, theme, groups.max().map_or(0, |last| last + 1));
         }
-        Paint::Values { unit, scale, .. } => color_bar(ui, theme, scale, *unit, Some("only in one")),
+        Paint::Values { label, unit, scale, .. } => color_bar(ui, theme, scale, (label, *unit), Some("only in one")),
         Paint::Kept | Paint::Kinds => {}
     }
 }

@@ -295,9 +295,9 @@ fn legend(ui: &mut Ui, cx: Cx<'_>, drawn: Option<&Drawn>) {
         Paint::Groups => {
             group_legend(ui, theme, drawn.rows.iter().flat_map(|r| &r.groups).max().map_or(0, |g| g + 1));
         }
-        Paint::Values { unit, scale, .. } => {
+        Paint::Values { label, unit, scale, .. } => {
             let missing = drawn.rows.iter().flat_map(|r| &r.values).any(|v| v.is_nan());
-            color_bar(ui, theme, scale, *unit, missing.then_some("none"));
+            color_bar(ui, theme, scale, (label, *unit), missing.then_some("none"));
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
-use crate::gui::widgets::{Painted, command_button, drag_value, edited, headers, note, number_table};
+use crate::gui::widgets::{Painted, command_button, drag_value, edited, headers, note, number_cell, number_table};
 use crate::plan::{BudgetRecord, BudgetStep};
 use crate::words::counted;
 use crate::workspace::Proposal;
@@ -52,7 +52,7 @@ pub(super) fn search(ui: &mut Ui, cx: Cx<'_>) {
 /// Whether the search tries every method; of a plan that no method chose it does in any case.
 fn every_method(ui: &mut Ui, cx: Cx<'_>) {
     let (has_run, has_method) = (cx.state.results.is_some(), cx.state.searched_by().is_some());
-    let mut wanted = cx.state.settings.every_method || (has_run && !has_method);
+    let mut wanted = cx.state.tries_every_method();
     let hover = "Search by every method that the run can serve and keep the best plan. About three more passes over the text \
                  for each method, beside twelve for the first";
     let field = ui.add_enabled(has_run && has_method, Checkbox::new(&mut wanted, "Every method")).on_hover_text(hover);
@@ -90,11 +90,12 @@ fn methods_ui(ui: &mut Ui, cx: Cx<'_>, found: &BudgetRecord) {
             };
             let swapped = if step.swap { " and swaps" } else { "" };
             ui.vertical(|ui| ui.label(text(format!("{}{swapped}", step.method))));
-            ui.vertical(|ui| ui.label(text(step.heads.to_string())));
+            ui.vertical(|ui| number_cell(ui, "heads kept", text(step.heads.to_string())));
             ui.vertical(|ui| {
                 let over = if step.within { "" } else { ", over" };
                 let spent = step.spent.map(|spent| found.budget.change(spent, found.falls));
-                ui.label(text(format!("{}{over}", spent.unwrap_or_else(|| "not finite".to_owned()))));
+                let change = text(format!("{}{over}", spent.unwrap_or_else(|| "not finite".to_owned())));
+                number_cell(ui, &found.measure, change);
                 if let Some(ends) = step.low.zip(step.high) {
                     let (low, high) = found.budget.ends(ends, found.falls);
                     note(ui, theme, format!("{low} to {high}"));

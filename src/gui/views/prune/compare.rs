@@ -9,7 +9,7 @@ use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
-use crate::gui::widgets::{command_button, five_digits, headers, heading, note, number_table};
+use crate::gui::widgets::{command_button, five_digits, headers, heading, note, number_cell, number_table};
 use crate::gui::wording::worded;
 use crate::plan::{Cost, Plan};
 use crate::workspace::ComparedPlan;
@@ -38,7 +38,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     let measure = measure(cx, &standings);
     // Quality stands beside the name: where the view is narrow, what has to be scrolled to is what matters least.
     let mut titles =
-        vec!["plan", measure.as_str(), "random\nheads", "heads", "parameters", rate.as_str(), flops.as_str()];
+        vec!["plan", measure.as_str(), "random\nheads", "heads", rate.as_str(), "parameters", flops.as_str()];
     titles.extend(has_cache.then_some("cache\nper token"));
     number_table(ui, "plans side by side", titles.len(), 10.0, |ui| {
         headers(ui, theme, &titles);
@@ -47,13 +47,12 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
             let first = measured.iter().copied().flatten().next();
             let before = standings.iter().flatten().next().map_or_else(|| "–".to_owned(), |s| five_digits(s.whole));
             let rate = first.and_then(|measured| measured.comparison.before.rate());
-            for text in [RichText::new("whole model").color(theme.muted), RichText::new(before), RichText::new("–")] {
-                ui.vertical(|ui| ui.label(text));
-            }
-            costs(ui, cx, (outlook.before(), outlook.before()), width, |ui| {
-                ui.vertical(|ui| {
-                    ui.label(rate.map_or_else(|| "–".to_owned(), |rate| Unit::Count.format(rate.round())))
-                });
+            ui.vertical(|ui| number_cell(ui, "whole model", RichText::new("whole model").color(theme.muted)));
+            ui.vertical(|ui| number_cell(ui, &measure, before));
+            ui.vertical(|ui| ui.label("–"));
+            costs(ui, cx, (outlook.before(), outlook.before()), (&flops, width), |ui| {
+                let rate = rate.map_or_else(|| "–".to_owned(), |rate| Unit::Count.format(rate.round()));
+                ui.vertical(|ui| number_cell(ui, RATE, rate));
             });
             ui.end_row();
         }
@@ -69,7 +68,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
                 }
             }
             match &compared.outlook {
-                Ok(outlook) => costs(ui, cx, (outlook.before(), outlook.after()), width, |ui| {
+                Ok(outlook) => costs(ui, cx, (outlook.before(), outlook.after()), (&flops, width), |ui| {
                     speed(ui, cx, &outlook.legal, found);
                 }),
                 Err(error) => {
@@ -81,6 +80,8 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     });
 }
 
+/// What a rate means, whatever it counts.
+const RATE: &str = "tokens/s";
 /// Widest that the name of a plan may be before it is broken into lines.
 const NAME: f32 = 130.0;
 
@@ -115,23 +116,30 @@ fn measure(cx: Cx<'_>, standings: &[Option<Standing>]) -> String {
     known.or_else(chosen).unwrap_or_else(|| LOSS.to_owned())
 }
 
-/// What is left, and below how much less that is; `speed` stands between what is stored and what is computed. `cache` is the
-/// width of a cached number, where there is a cache.
-fn costs(ui: &mut Ui, cx: Cx<'_>, (before, after): (&Cost, &Cost), cache: Option<usize>, speed: impl FnOnce(&mut Ui)) {
-    let cell = |ui: &mut Ui, before: u64, after: u64, unit: Unit| {
+/// What is left, and below how much less that is; `speed` stands beside the heads, which it is bought with. `cache` is the width
+/// of a cached number, where there is a cache.
+fn costs(
+    ui: &mut Ui,
+    cx: Cx<'_>,
+    (before, after): (&Cost, &Cost),
+    (flops, cache): (&str, Option<usize>),
+    speed: impl FnOnce(&mut Ui),
+) {
+    let cell = |ui: &mut Ui, column: &str, before: u64, after: u64, unit: Unit| {
         ui.vertical(|ui| {
-            ui.label(unit.format(after as f64));
+            number_cell(ui, column, unit.format(after as f64));
             if let Some(change) = Unit::change(before as f64, after as f64).filter(|_| before != after) {
                 note(ui, cx.theme, change);
             }
         });
     };
-    cell(ui, before.heads, after.heads, Unit::Count);
-    cell(ui, before.parameters, after.parameters, Unit::Count);
+    cell(ui, "heads", before.heads, after.heads, Unit::Count);
     speed(ui);
-    cell(ui, before.flops_per_token, after.flops_per_token, Unit::Count);
+    cell(ui, "parameters", before.parameters, after.parameters, Unit::Count);
+    cell(ui, flops, before.flops_per_token, after.flops_per_token, Unit::Count);
     if let Some(width) = cache {
-        cell(ui, before.cache_bytes_per_token(width), after.cache_bytes_per_token(width), Unit::Bytes);
+        let [before, after] = [before, after].map(|cost| cost.cache_bytes_per_token(width));
+        cell(ui, "cache per token", before, after, Unit::Bytes);
     }
 }
 
@@ -176,7 +184,7 @@ fn change_lines(standing: &Standing) -> Vec<String> {
 fn speed(ui: &mut Ui, cx: Cx<'_>, legal: &Plan, measured: Option<&Measured>) {
     let rate = measured.and_then(|measured| measured.comparison.after.rate());
     ui.vertical(|ui| {
-        ui.label(rate.map_or_else(|| "–".to_owned(), |rate| Unit::Count.format(rate.round())));
+        number_cell(ui, RATE, rate.map_or_else(|| "–".to_owned(), |rate| Unit::Count.format(rate.round())));
         let exported = cx.state.export.done.as_ref().filter(|(_, report)| report.plan.kept == legal.kept);
         match exported.and_then(|(_, report)| report.speed.as_ref()) {
             Some(speeds) => {

@@ -36,10 +36,11 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
             headers(ui, theme, ["", "before", "after", "change"]);
             for row in &bars.rows {
                 ui.label(RichText::new(&row.name).color(theme.muted)).on_hover_text(&row.meaning);
-                ui.label(row.unit.format(row.before));
-                ui.label(RichText::new(row.unit.format(row.after)).strong());
+                ui.label(row.unit.format(row.before)).on_hover_text(&row.meaning);
+                ui.label(RichText::new(row.unit.format(row.after)).strong()).on_hover_text(&row.meaning);
                 let same = row.before == row.after;
-                ui.label(RichText::new(row.change()).color(if same { theme.muted } else { theme.good }));
+                let change = RichText::new(row.change()).color(if same { theme.muted } else { theme.good });
+                ui.label(change).on_hover_text(&row.meaning);
                 if let Some(width) = bar_width {
                     bar(ui, cx, row.ratio(), width);
                 }

@@ -12,7 +12,7 @@ use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::purpose::PathPurpose;
-use crate::gui::widgets::{Background, fact, facts, folder_field, headers, note};
+use crate::gui::widgets::{Background, fact, facts, folder_field, headers, note, number_cell};
 use crate::gui::wording::{compared_with, worded};
 use crate::pruning::{Counts, Engine, Forecast, InputKind, OutputFormat, Report};
 use crate::run::{PruneSpec, Spec};
@@ -125,23 +125,26 @@ fn storing(ui: &mut Ui, cx: Cx<'_>, engine: Engine) {
     });
 }
 
+/// The column of what generated tokens leave behind.
+const CACHE: &str = "cache per token";
+
 /// What every format would give, format by format, and of the chosen one what opens it.
 fn formats(ui: &mut Ui, cx: Cx<'_>, now: OutputFormat, told: &[(OutputFormat, Result<Forecast>)]) {
     let theme = cx.theme;
     let of = |format: OutputFormat| told.iter().find(|(f, _)| *f == format).map(|(_, told)| told);
     let caches = told.iter().any(|(_, told)| told.as_ref().is_ok_and(|t| t.cache_bytes_per_token.before > 0));
     Grid::new("formats").num_columns(4).spacing([12.0, 2.0]).show(ui, |ui| {
-        headers(ui, theme, ["", "parameters", "weights", if caches { "cache per token" } else { "" }]);
+        headers(ui, theme, ["", "parameters", "weights", if caches { CACHE } else { "" }]);
         for format in OutputFormat::all() {
             if ui.radio(now == format, format.name()).on_hover_text(format.meaning()).clicked() {
                 cx.send(Action::SetExportFormat(format));
             }
             match of(format) {
                 Some(Ok(told)) => {
-                    ui.label(Unit::Count.format(told.parameters.after as f64));
-                    ui.label(Unit::Bytes.format(told.bytes.after as f64));
+                    number_cell(ui, "parameters", Unit::Count.format(told.parameters.after as f64));
+                    number_cell(ui, "weights", Unit::Bytes.format(told.bytes.after as f64));
                     if caches {
-                        ui.label(Unit::Bytes.format(told.cache_bytes_per_token.after as f64));
+                        number_cell(ui, CACHE, Unit::Bytes.format(told.cache_bytes_per_token.after as f64));
                     }
                 }
                 Some(Err(error)) => {

@@ -18,6 +18,7 @@ use crate::chart::{Picture, QualityCurves};
 use crate::error::{Error, Result};
 use crate::evaluation::curve::Curves;
 use crate::gui::context::Cx;
+use crate::gui::jobs::JobKind;
 use crate::gui::state::State;
 use crate::gui::widgets::heading;
 
@@ -66,8 +67,12 @@ impl Prune {
         *self = Self::default();
     }
 
-    /// Whether a curve came since the last frame, which is shown whatever was chosen before.
+    /// Whether a whole curve came since the last frame, which is shown whatever was chosen before. Its points show as they come,
+    /// but do not take the place of what a person looks at.
     fn takes_curve(&mut self, state: &State) -> bool {
+        if state.jobs.get(JobKind::Curves).is_some() {
+            return false;
+        }
         let is_seen = match (&self.seen, &state.curves) {
             (Some(seen), Some(now)) => Arc::ptr_eq(seen, now),
             (None, None) => true,

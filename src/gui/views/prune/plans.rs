@@ -6,6 +6,7 @@ use crate::chart::Unit;
 use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
+use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
 use crate::gui::widgets::{command_button, edited, note, seed_field, slide};
 use crate::gui::wording::{in_controls, worded};
@@ -154,9 +155,20 @@ fn method_ui(ui: &mut Ui, cx: Cx<'_>) {
         cx.send(Action::Propose(proposal.clone()));
     }
     amount_ui(ui, cx, &proposal);
+    if method == Method::Reconstruction {
+        batches_ui(ui, cx);
+    }
     if let Some(error) = &cx.state.proposal_fault {
         ui.label(RichText::new(worded(error)).small().color(cx.theme.danger));
     }
+}
+
+/// What batches choose by themselves: votes of reconstruction, as the other methods cast them.
+fn batches_ui(ui: &mut Ui, cx: Cx<'_>) {
+    if cx.state.jobs.get(JobKind::AskBatches).is_none() {
+        command_button(ui, cx, Command::AskBatches, "Ask every batch");
+    }
+    super::progress::progress(ui, cx, JobKind::AskBatches);
 }
 
 /// What chose the heads of a plan that came as it is: from a search, a point of a curve, or a file.

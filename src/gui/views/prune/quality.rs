@@ -13,7 +13,7 @@ use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
-use crate::gui::widgets::{PlotView, command_button, five_digits, headers, heading, note, number_table};
+use crate::gui::widgets::{PlotView, command_button, five_digits, headers, heading, note, number_cell, number_table};
 
 /// Names of the plan in the table.
 const MASKED: &str = "this plan";
@@ -191,13 +191,15 @@ fn metrics(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
                 let direction = found.direction();
                 ui.label(RichText::new(format!("{name}, {direction}")).color(theme.muted))
                     .on_hover_text(sentence(&found.convention));
-                ui.label(words(Some(found)));
-                ui.label(RichText::new(words(comparison.after.metrics.get(name))).strong());
-                ui.label(match measured.random_spread.get(name).filter(|spread| spread.count > 1) {
+                let meaning = sentence(&found.convention);
+                ui.label(words(Some(found))).on_hover_text(&meaning);
+                ui.label(RichText::new(words(comparison.after.metrics.get(name))).strong()).on_hover_text(&meaning);
+                let control = ui.label(match measured.random_spread.get(name).filter(|spread| spread.count > 1) {
                     Some(drawn) => format!("{:.4} ± {:.4}", drawn.mean, drawn.deviation),
                     None => words(measured.random.as_ref().and_then(|random| random.metrics.get(name))),
                 });
-                ui.label(Unit::Count.format(found.n as f64));
+                control.on_hover_text(meaning);
+                number_cell(ui, "items", Unit::Count.format(found.n as f64));
                 ui.end_row();
             }
         });
@@ -223,15 +225,19 @@ fn row(
     match likeness {
         Some((has_loss, cosine)) => {
             if has_loss {
-                ui.label(number("loss_per_token", quality.loss_per_token, &five_digits));
+                number_cell(ui, "loss", number("loss_per_token", quality.loss_per_token, &five_digits));
             }
-            ui.label(RichText::new(number("cosine", cosine, &five_digits)).strong());
+            let cosine = number("cosine", cosine, &five_digits);
+            number_cell(ui, "cosine of embeddings", RichText::new(cosine).strong());
         }
         None => {
-            ui.label(number("loss_per_token", quality.loss_per_token, &five_digits));
-            ui.label(RichText::new(number("perplexity", quality.perplexity, &five_digits)).strong());
-            ui.label(number("accuracy", quality.accuracy, &|share| Unit::Share.format(share)));
+            let perplexity = number("perplexity", quality.perplexity, &five_digits);
+            let accuracy = number("accuracy", quality.accuracy, &|share| Unit::Share.format(share));
+            number_cell(ui, "loss per token", number("loss_per_token", quality.loss_per_token, &five_digits));
+            number_cell(ui, "perplexity", RichText::new(perplexity).strong());
+            number_cell(ui, "accuracy", accuracy);
         }
     }
-    ui.label(quality.rate().map_or_else(|| "–".to_owned(), |rate| Unit::Count.format(rate.round())));
+    // The unit is that of the header.
+    number_cell(ui, "tokens/s", quality.rate().map_or_else(|| "–".to_owned(), |rate| Unit::Count.format(rate.round())));
 }

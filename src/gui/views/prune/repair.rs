@@ -16,11 +16,14 @@ use crate::gui::messages::sentence;
 use crate::gui::repairing::MadeRepair;
 use crate::gui::state::State;
 use crate::gui::views::shown::Draw;
-use crate::gui::widgets::{PlotView, command_button, five_digits, headers, heading, note, number_table};
+use crate::gui::widgets::{PlotView, command_button, five_digits, headers, heading, note, number_cell, number_table};
 use crate::repair::{RepairMode, explained};
 use crate::task::Ticket;
 
 const MEANING: &str = "The kept heads get new output projections that make up for the removed ones; nothing is trained";
+
+/// The column of likeness to the whole model.
+const COSINE_OF_EMBEDDINGS: &str = "cosine of embeddings";
 
 /// Ways to repair that can be chosen, with what they do.
 const MODES: [(RepairMode, &str); 4] = [
@@ -104,13 +107,13 @@ fn made_ui(ui: &mut Ui, cx: Cx<'_>, MadeRepair { repair, is_own, .. }: &MadeRepa
         number_table(ui, "tried", 3, 14.0, |ui| {
             let loss = if cx.state.has_task() { "loss" } else { "loss per token" };
             let has_loss = record.measured.iter().any(|tried| tried.loss.is_some());
-            headers(ui, theme, ["on held-out batches", if has_loss { loss } else { "" }, "cosine of embeddings"]);
+            headers(ui, theme, ["on held-out batches", if has_loss { loss } else { "" }, COSINE_OF_EMBEDDINGS]);
             for tried in &record.measured {
                 let is_best = tried.mode == record.mode;
                 let write = |text: String| if is_best { RichText::new(text).strong() } else { RichText::new(text) };
                 ui.label(write(if tried.mode.repairs() { tried.mode.to_string() } else { "no repair".to_owned() }));
-                ui.label(write(tried.loss.map(five_digits).unwrap_or_default()));
-                ui.label(write(five_digits(tried.cosine)));
+                number_cell(ui, loss, write(tried.loss.map(five_digits).unwrap_or_default()));
+                number_cell(ui, COSINE_OF_EMBEDDINGS, write(five_digits(tried.cosine)));
                 ui.end_row();
             }
         });
@@ -135,19 +138,20 @@ pub(super) fn quality_ui(ui: &mut Ui, cx: Cx<'_>) {
         let mut titles = vec![""];
         titles.extend(predicts.then_some(["loss per token", "perplexity"]).into_iter().flatten());
         titles.extend(task);
-        titles.push("cosine of embeddings");
+        titles.push(COSINE_OF_EMBEDDINGS);
         headers(ui, theme, titles);
         let mut row = |name: &str, quality: &Quality, cosine: f64| {
             let number = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), five_digits);
             ui.label(RichText::new(name).color(theme.muted));
             if predicts {
-                ui.label(number(quality.loss_per_token));
-                ui.label(RichText::new(number(quality.perplexity)).strong());
+                number_cell(ui, "loss per token", number(quality.loss_per_token));
+                number_cell(ui, "perplexity", RichText::new(number(quality.perplexity)).strong());
             }
-            if task.is_some() {
-                ui.label(RichText::new(number(quality.task_metric().map(|(_, found)| found.value))).strong());
+            if let Some(task) = task {
+                let found = number(quality.task_metric().map(|(_, found)| found.value));
+                number_cell(ui, task, RichText::new(found).strong());
             }
-            ui.label(five_digits(cosine));
+            number_cell(ui, COSINE_OF_EMBEDDINGS, five_digits(cosine));
             ui.end_row();
         };
         row("whole model", &masked.comparison.before, 1.0);

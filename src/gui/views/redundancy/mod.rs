@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::gui::context::Cx;
 use crate::gui::state::State;
 use crate::gui::widgets::{
-    MatrixTexture, choice, color_bar, feature_picker, group_legend, needs_run, note, site_picker,
+    MatrixTexture, choice, color_bar, explained, feature_picker, group_legend, needs_run, note, site_picker,
 };
 use crate::network::FeatureMap;
 
@@ -133,9 +133,10 @@ impl Redundancy {
             if is_small && similarity.likeness == Likeness::Distance {
                 note(ui, cx.theme, "Distance, each layer from 0 to its own largest");
             } else {
-                ui.label(RichText::new(similarity.likeness.label()).small().color(cx.theme.muted));
+                let name = similarity.likeness.label();
+                explained(ui.label(RichText::new(name).small().color(cx.theme.muted)), name);
                 let missing = similarity.matrix.has_missing().then_some("no direction");
-                color_bar(ui, cx.theme, &similarity.scale(), Unit::Plain, missing);
+                color_bar(ui, cx.theme, &similarity.scale(), (name, Unit::Plain), missing);
             }
             if !is_small {
                 ui.add_space(8.0);

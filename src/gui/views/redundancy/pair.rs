@@ -7,7 +7,7 @@ use crate::chart::similarity::{MOST_ALIKE, distance};
 use crate::chart::{GroupStyle, Unit};
 use crate::gui::action::Action;
 use crate::gui::theme::color;
-use crate::gui::widgets::{fact, facts, headers, heading, note};
+use crate::gui::widgets::{explained, fact, facts, headers, heading, note, number_cell};
 use crate::network::Head;
 
 impl Drawing<'_> {
@@ -65,8 +65,9 @@ impl Drawing<'_> {
             headers(ui, theme, ["Map", "Cosine", "Distance"]);
             for (map, feature) in &self.site.features {
                 ui.label(RichText::new(map.name()).color(theme.muted));
-                ui.label(plain(feature.gram.cosine(i, j).unwrap_or(f64::NAN)));
-                ui.add(Label::new(plain(distance(&feature.gram, self.metric, i, j))).truncate());
+                number_cell(ui, "Cosine", plain(feature.gram.cosine(i, j).unwrap_or(f64::NAN)));
+                let apart = ui.add(Label::new(plain(distance(&feature.gram, self.metric, i, j))).truncate());
+                explained(apart, "Distance");
                 ui.end_row();
             }
         });

@@ -10,8 +10,12 @@ use crate::gui::widgets::{drag_value, edited, heading, note};
 use crate::network::FeatureMap;
 use crate::plan::Method;
 use crate::run::BATCH_SIZE;
+use crate::tensor::Precision;
 use crate::training::constraint::{Constraint, Diversity, Reduction};
 use crate::training::{VoteAt, Voting};
+
+/// The type that a person need not choose.
+const AS_THE_ORIGINAL: &str = "as the original";
 
 pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     let mut settings = cx.state.training.settings.clone();
@@ -29,6 +33,8 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
         ui.end_row();
         let label = name(ui, "Held-out batches").on_hover_text("Batches of held-out data that every look measures");
         ui.add(drag_value(&mut settings.held_out_batches).range(1..=1_000_000)).labelled_by(label.id);
+        ui.end_row();
+        written_as(ui, cx, &mut settings.stored);
         ui.end_row();
     });
     heading(ui, cx.theme, "Group constraint");
@@ -129,6 +135,31 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
     if settings != cx.state.training.settings {
         cx.send(Action::SetTraining(Box::new(settings)));
     }
+}
+
+/// The number type of what is written.
+fn written_as(ui: &mut Ui, cx: Cx<'_>, stored: &mut Option<Precision>) {
+    let own = cx.state.model.as_ref().map_or("float32", |model| model.model.stored().name());
+    let usual = match cx.state.training.from_scratch {
+        true => "float32 where nothing else is chosen, since fresh weights have no original".to_owned(),
+        false => format!("that of the original, {own}, where nothing else is chosen"),
+    };
+    let hover =
+        format!("Number type of the weights that are written: {usual}. The weights that learn are float32 in any case");
+    let label = ui.label(RichText::new("Written as").color(cx.theme.muted)).on_hover_text(hover);
+    let choices = [
+        (None, AS_THE_ORIGINAL),
+        (Some(Precision::F32), "float32"),
+        (Some(Precision::F16), "float16"),
+        (Some(Precision::Bf16), "bfloat16"),
+    ];
+    let now = choices.iter().find(|(value, _)| value == stored).map_or("", |(_, text)| *text);
+    let combo = ComboBox::from_id_salt("written as").selected_text(now).show_ui(ui, |ui| {
+        for (value, text) in choices {
+            ui.selectable_value(stored, value, text);
+        }
+    });
+    combo.response.labelled_by(label.id);
 }
 
 /// A field for a weight of the constraint.

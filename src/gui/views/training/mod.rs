@@ -19,7 +19,9 @@ use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
 use crate::gui::purpose::PathPurpose;
 use crate::gui::state::State;
-use crate::gui::widgets::{command_button, empty, fact, facts, folder_field, headers, heading, note, number_table};
+use crate::gui::widgets::{
+    command_button, empty, fact, facts, folder_field, headers, heading, note, number_cell, number_table,
+};
 use crate::gui::wording::{in_controls, worded};
 use crate::pruning::StageQuality;
 use crate::training::constraint::{Constraint, Diversity};
@@ -205,8 +207,8 @@ fn summary_ui(ui: &mut Ui, cx: Cx<'_>, out: &std::path::Path, summary: &Training
             headers(ui, theme, ["on held-out data", summary.loss_name(), summary.beside()]);
             for StageQuality { name, loss, beside } in &stages {
                 ui.label(RichText::new(name).color(theme.muted));
-                ui.label(Unit::Plain.format(*loss));
-                ui.label(beside.map_or_else(String::new, |value| Unit::Plain.format(value)));
+                number_cell(ui, summary.loss_name(), Unit::Plain.format(*loss));
+                number_cell(ui, summary.beside(), beside.map_or_else(String::new, |value| Unit::Plain.format(value)));
                 ui.end_row();
             }
         });

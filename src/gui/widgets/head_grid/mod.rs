@@ -73,7 +73,7 @@ impl HeadGrid<'_> {
         let geometry = geometry.at(rect.min);
         self.paint(ui, theme, &geometry, &response, &row, &label);
         if geometry.has_summaries {
-            self.summarize(ui, theme, &geometry);
+            self.summarize(ui, theme, &geometry, &response);
         }
         self.layer_bars(ui, theme, &geometry, &response);
         self.speak(ui, &geometry, &response, &|head: Head| row(head.site)(head.head), &spoken);

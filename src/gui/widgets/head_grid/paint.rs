@@ -1,12 +1,14 @@
 //! How a head grid looks.
 
 use eframe::egui::{
-    self, Align2, FontFamily, FontId, Mesh, Painter, Rect, Response, Stroke, StrokeKind, Ui, pos2, vec2,
+    self, Align2, FontFamily, FontId, Mesh, Painter, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo,
+    pos2, vec2,
 };
 
-use super::geometry::{Geometry, HEADING, gaps_before};
+use super::geometry::{Geometry, HEADING, NUMBERS, gaps_before};
 use super::{HeadCell, HeadGrid};
 use crate::gui::theme::{STRONG, WindowTheme};
+use crate::gui::widgets::{OF_A_COLUMN, explained, naming};
 use crate::network::{Head, Site, SiteKind};
 
 /// Cells smaller than this are plain squares of one mesh, which keeps 16,384 of them within a frame.
@@ -133,7 +135,7 @@ impl HeadGrid<'_> {
         painter.text(at, Align2::RIGHT_BOTTOM, "Head", font.clone(), theme.muted);
     }
 
-    pub(super) fn summarize(&self, ui: &Ui, theme: &WindowTheme, geometry: &Geometry) {
+    pub(super) fn summarize(&self, ui: &Ui, theme: &WindowTheme, geometry: &Geometry, grid: &Response) {
         let font = FontId::proportional(11.0);
         let mut left = geometry.origin.x + geometry.width + 8.0;
         for summary in self.summaries {
@@ -147,6 +149,12 @@ impl HeadGrid<'_> {
                     ui.painter().text(at, Align2::RIGHT_CENTER, text, font.clone(), theme.ink);
                 }
             }
+            let down = geometry.origin.y - NUMBERS..=geometry.origin.y - NUMBERS + geometry.size.y;
+            let column =
+                ui.interact(Rect::from_x_y_ranges(left..=right, down), grid.id.with(summary.title), Sense::hover());
+            column.widget_info(|| WidgetInfo::labeled(Role::Label, ui.is_enabled(), summary.title));
+            naming(&column, OF_A_COLUMN);
+            explained(column, summary.title);
             left = right;
         }
     }
