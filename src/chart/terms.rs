@@ -182,6 +182,28 @@ const TERMS: &[(&str, &str)] = &[
     ("explained", "Share of the layer's output that the heads that stay can say after repair: 1 all of it"),
     ("ridge", "How strongly new output projections are held near the old ones; 0 not at all"),
     ("tokens", "Tokens that the numbers rest on"),
+    // Axes.
+    ("number of groups", "Into how many groups the heads of the layer are put"),
+    ("share of heads kept", "Heads that stay as a share of all heads of the model"),
+    ("votes won of those possible", "Votes of the head as a share of all it could win, one per batch and feature map"),
+    (
+        "mean winning margin",
+        "How much closer to the hidden unit the head was than the runner-up when it won: 0 a tie, 1 no rival",
+    ),
+    (
+        "layers whose kept heads equal the final ones",
+        "Share of layers whose kept heads are the final ones after so many batches; of a layer 0 or 100 %",
+    ),
+    (
+        "lost of what the attention of the layer adds",
+        "Share of the layer's output that is lost, by squared length: 0 nothing, 100 % all of it",
+    ),
+    ("encoder layer", "Attention layer of the encoder by its number, from 0"),
+    ("decoder layer", "Attention layer of the decoder by its number, from 0"),
+    ("cross layer", "Layer by its number from 0, in which the decoder looks at the encoder"),
+    ("grouping", "Mean silhouette of the groups of all layers: 1 clear groups, 0 none"),
+    ("translation", "Agreement of translations with the references of held-out pairs, BLEU from 0 to 100"),
+    ("movement", "Distance that hidden units moved since the last look, as a share of their length"),
     // Training.
     ("series", "Which line of the plot"),
     ("step", "Step of the optimizer, from 0"),
@@ -209,8 +231,8 @@ const ENDS: &[(&str, &str)] = &[
 /// What a word over or beside a number means, with its unit; upper case and underscores do not matter. `None` where the word
 /// is not known or says all.
 pub fn meaning(word: &str) -> Option<String> {
-    // Behind a bracket or a comma stands the unit, or which way is better.
-    let word = word.split([',', '(']).next().unwrap_or_default();
+    // Behind a bracket, a comma or a colon stands the unit, or which way is better.
+    let word = word.split([',', '(', ':']).next().unwrap_or_default();
     let name = word.trim().replace(['_', '\n'], " ").to_lowercase();
     let of = |name: &str| TERMS.iter().find(|(term, _)| *term == name).map(|(_, meaning)| (*meaning).to_owned());
     // Some write a hyphen where others write a space.

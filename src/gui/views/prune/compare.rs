@@ -129,7 +129,7 @@ fn costs(
         ui.vertical(|ui| {
             number_cell(ui, column, unit.format(after as f64));
             if let Some(change) = Unit::change(before as f64, after as f64).filter(|_| before != after) {
-                note(ui, cx.theme, change);
+                number_cell(ui, "change", RichText::new(change).small().color(cx.theme.muted));
             }
         });
     };
@@ -153,8 +153,8 @@ fn quality(ui: &mut Ui, cx: Cx<'_>, compared: &ComparedPlan, measured: &Measured
             "Measured on {}; below what changed, and its 95 % interval",
             measured.reading.input
         ));
-        for line in standing.iter().flat_map(|standing| change_lines(standing)) {
-            note(ui, cx.theme, line);
+        for (line, of) in standing.iter().flat_map(|s| change_lines(s).into_iter().map(|line| (line, &s.measure))) {
+            number_cell(ui, of, RichText::new(line).small().color(cx.theme.muted));
         }
         let is_to_repair = cx.state.repairing.is_on() && legal.is_some_and(|plan| !cx.state.keeps_all(plan));
         if is_to_repair && measured.repair.is_none() {
