@@ -3,7 +3,7 @@
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::{cannot_make, folder_of};
 use crate::error::{Error, Result};
@@ -95,8 +95,7 @@ fn sweep_names(folder: &Path, is_ours: impl Fn(&str) -> bool) {
         let is_named = name
             .to_str()
             .is_some_and(|name| is_ours(name) && (about.is_file() || (about.is_dir() && name.starts_with(PARTIAL))));
-        let age = about.modified().ok().and_then(|at| at.elapsed().ok());
-        let is_settled = || age.is_some_and(|age| age > SETTLED) || is_left(&entry.path());
+        let is_settled = || about.modified().is_ok_and(is_distant) || is_left(&entry.path());
         if !is_named || !is_settled() {
             continue;
         }
@@ -105,6 +104,11 @@ fn sweep_names(folder: &Path, is_ours: impl Fn(&str) -> bool) {
             let _ = if about.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) };
         }
     }
+}
+
+/// Whether a moment is not about now: long ago, or, where a clock was wrong then or is now, far ahead.
+fn is_distant(at: SystemTime) -> bool {
+    at.elapsed().unwrap_or_else(|ahead| ahead.duration()) > SETTLED
 }
 
 /// This process, as its hidden names and locks tell of it: its number, and behind a point which start of which machine that
@@ -189,8 +193,29 @@ mod tests {
     use super::*;
 
     fn age(path: &Path) {
-        let old = std::time::SystemTime::now() - 2 * SETTLED;
-        File::open(path).unwrap().set_modified(old).unwrap();
+        date(path, SystemTime::now() - 2 * SETTLED);
+    }
+
+    fn date(path: &Path, at: SystemTime) {
+        File::open(path).unwrap().set_modified(at).unwrap();
+    }
+
+    #[test]
+    fn what_is_dated_ahead_is_removed_too() {
+        let parent = tempfile::tempdir().unwrap();
+        let at = |name: &str| parent.path().join(name);
+        let day = Duration::from_secs(24 * 60 * 60);
+        let [left, held, near] = [".pillars-left", ".pillars-held", ".pillars-near"].map(at);
+        let folder = at(".pillars-partial-left");
+        fs::create_dir_all(folder.join("inside")).unwrap();
+        [&left, &held, &near].map(|file| fs::write(file, "half").unwrap());
+        [&left, &held, &folder].map(|path| date(path, SystemTime::now() + 365 * day));
+        // Clocks of machines that share a folder differ by a little.
+        date(&near, SystemTime::now() + SETTLED / 2);
+        let holder = File::open(&held).unwrap();
+        holder.try_lock().unwrap();
+        sweep(parent.path());
+        assert_eq!([left, folder, held, near].map(|path| path.exists()), [false, false, true, true]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{Stored, TensorPlan, folder_of, safetensors_header};
 use crate::error::{Error, Result};
 use crate::words::bytes_in_words;
 
-/// A file of f32 tensors whose first axis comes in pieces, those of all tensors in any order. Dropped unfinished, it
+/// A file of f32 tensors whose first axis, or first axes taken as one, comes in pieces, those of all tensors in any order. Dropped unfinished, it
 /// leaves nothing.
 #[derive(Debug)]
 pub struct TensorFile {
@@ -26,7 +26,8 @@ pub struct TensorFile {
 struct TensorSpan {
     begin: u64,
     shape: Vec<usize>,
-    rows: usize,
+    /// Numbers that are there.
+    written: usize,
 }
 
 impl TensorFile {
@@ -49,7 +50,7 @@ impl TensorFile {
         let mut tensors = BTreeMap::new();
         for plan in plans {
             let bytes = plan.bytes() as u64;
-            tensors.insert(plan.name, TensorSpan { begin, shape: plan.shape, rows: 0 });
+            tensors.insert(plan.name, TensorSpan { begin, shape: plan.shape, written: 0 });
             begin += bytes;
         }
         let folder = folder_of(path);
@@ -63,27 +64,29 @@ impl TensorFile {
     }
 
     /// Adds the next rows of the tensor `name`. Axes after the first may be shorter than the tensor's; what is missing
-    /// is 0.
+    /// is 0. A piece of fewer axes than the tensor adds rows of its last axes: `[3, V]` three positions to `[N, T, V]`.
     ///
     /// # Errors
     /// Where the rows do not fit the shape that was announced, or cannot be written.
     pub fn append(&mut self, name: &str, piece: &Tensor) -> Result<()> {
         let wrong = || Error::new(format!("a piece {:?} does not fit tensor '{name}'", piece.dims()));
-        let Some(TensorSpan { begin, shape, rows }) = self.tensors.get_mut(name) else { return Err(wrong()) };
-        let (Some((count, inner)), Some((all, full))) = (piece.dims().split_first(), shape.split_first()) else {
+        let Some(TensorSpan { begin, shape, written }) = self.tensors.get_mut(name) else { return Err(wrong()) };
+        let Some((count, inner)) = piece.dims().split_first() else { return Err(wrong()) };
+        let Some((outer, full)) = shape.split_at_checked(shape.len().saturating_sub(inner.len())) else {
             return Err(wrong());
         };
-        if inner.len() != full.len() || inner.iter().zip(full).any(|(i, f)| i > f) || *rows + count > *all {
+        let (all, row_numbers) = (outer.iter().product::<usize>(), full.iter().product::<usize>());
+        let is_short = inner.iter().zip(full).all(|(i, f)| i <= f);
+        if outer.is_empty() || !is_short || *written + count * row_numbers > all * row_numbers {
             return Err(wrong());
         }
         let numbers = piece.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.contiguous()?;
         let (storage, layout) = numbers.storage_and_layout();
         let candle_core::Storage::Cpu(storage) = &*storage else { return Err(wrong()) };
         let numbers = &storage.as_slice::<f32>()?[layout.start_offset()..layout.start_offset() + piece.elem_count()];
-        let row_bytes = 4 * full.iter().product::<usize>() as u64;
         let mut out = BufWriter::with_capacity(1 << 20, self.file.as_file_mut());
         let written = (|| {
-            out.seek(SeekFrom::Start(*begin + *rows as u64 * row_bytes))?;
+            out.seek(SeekFrom::Start(*begin + 4 * *written as u64))?;
             // Rows of the first axis follow each other in the file.
             let row: usize = inner.iter().product();
             for index in 0..*count {
@@ -92,7 +95,7 @@ impl TensorFile {
             out.flush()
         })();
         written.map_err(|e: std::io::Error| Error::from(e).at(&self.path))?;
-        *rows += count;
+        *written += count * row_numbers;
         Ok(())
     }
 
@@ -101,7 +104,7 @@ impl TensorFile {
     /// # Errors
     /// Where rows are missing.
     pub fn finish(self) -> Result<()> {
-        if let Some((name, _)) = self.tensors.iter().find(|(_, t)| t.shape.first().is_some_and(|all| t.rows < *all)) {
+        if let Some((name, _)) = self.tensors.iter().find(|(_, t)| t.written < t.shape.iter().product()) {
             return Err(Error::new(format!("tensor '{name}' was not written to its end")).at(&self.path));
         }
         let (file, hidden) = self.file.into_parts();
@@ -162,8 +165,11 @@ mod tests {
         assert!(file.append("a", &tensor(&[0.; 12], &[2, 2, 3])).is_err(), "more rows than announced");
         assert!(file.append("a", &tensor(&[0.; 4], &[1, 1, 4])).is_err(), "longer than announced");
         assert!(!path.exists());
-        file.append("a", &tensor(&[1., 2., 3., 4., 5., 6.], &[1, 2, 3])).unwrap();
-        file.append("b", &tensor(&[9.], &[1, 1])).unwrap();
+        // Positions of a sequence one by one.
+        file.append("a", &tensor(&[1., 2., 3.], &[1, 3])).unwrap();
+        file.append("a", &tensor(&[4., 5., 6.], &[1, 3])).unwrap();
+        file.append("b", &tensor(&[9.], &[1])).unwrap();
+        assert!(file.append("b", &tensor(&[9.], &[1])).is_err(), "more numbers than announced");
         file.finish().unwrap();
         let found = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
         assert_eq!(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::args::FeaturesArgs;
 use super::console::Console;
@@ -13,7 +13,9 @@ use crate::corpus::{Corpus, Purpose};
 use crate::error::{Error, Result};
 use crate::evaluation::is_finite;
 use crate::model::{MemoryLimit, MemoryPlan, Needs};
-use crate::network::{Extent, FeatureMap, Gates, Kept, NetworkSpec, Probe, Site, SiteKind, SiteMaps, TaskKind};
+use crate::network::{
+    Extent, FeatureMap, Gates, Kept, NetworkSpec, OutputHead, Probe, Site, SiteKind, SiteMaps, TaskKind, rows_at_once,
+};
 use crate::run::Checked;
 use crate::task::{Ticket, available_bytes};
 use crate::words::bytes_in_words;
@@ -71,13 +73,20 @@ fn write(
     let network = checked.network(&corpus, Needs::ONE, ticket)?;
     let gates = Gates::keep(spec, kept, network.dtype(), network.device())?;
     let mut keeper = Keeper { args, file };
+    let longest = shapes.get(LOGITS).and_then(|shape| shape.get(1)).copied().unwrap_or_default();
     ticket.stage("forward pass", corpus.total().map(|t| t.value()), "batches");
     for batch in corpus.batches(network.device()) {
         let batch = batch?;
-        let output = network.forward(&batch, &gates, &mut keeper)?;
-        keeper.keep(result_of(network.spec()), &output)?;
-        for (name, end) in ENDS.iter().zip(ends_of(network.spec(), &output)?) {
-            keeper.keep(name, &end)?;
+        let hidden = network.hidden(&batch, &gates, &mut keeper)?;
+        match network.output() {
+            Some(output) => keeper.keep_logits(output, &hidden.states, longest)?,
+            None => {
+                let result = network.results(&hidden, &batch)?;
+                keeper.keep(result_of(network.spec()), &result)?;
+                for (name, end) in ENDS.iter().zip(ends_of(network.spec(), &result)?) {
+                    keeper.keep(name, &end)?;
+                }
+            }
         }
         ticket.advance(1)?;
     }
@@ -207,6 +216,29 @@ impl Keeper<'_> {
                 .hint("compute in a wider type (--dtype f32)"));
         }
         self.file.append(name, tensor)
+    }
+
+    /// Logits of hidden `states [N, T, D]`, sequence by sequence padded to `longest` positions. Where there are many they are
+    /// made and written slice by slice.
+    fn keep_logits(&mut self, output: &OutputHead, states: &Tensor, longest: usize) -> Result<()> {
+        let (sequences, length, _) = states.dims3()?;
+        let vocabulary = output.vocabulary();
+        let step = rows_at_once(vocabulary);
+        if sequences * length <= step {
+            return self.keep(LOGITS, &output.logits(&output.prepare(states)?)?);
+        }
+        let nothing = Tensor::zeros((1, vocabulary), DType::F32, &Device::Cpu)?;
+        for sequence in 0..sequences {
+            let states = states.narrow(0, sequence, 1)?.squeeze(0)?;
+            for from in (0..length).step_by(step) {
+                let slice = states.narrow(0, from, step.min(length - from))?;
+                self.keep(LOGITS, &output.logits(&output.prepare(&slice)?)?)?;
+            }
+            for _ in length..longest {
+                self.file.append(LOGITS, &nothing)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -12,7 +12,9 @@ use super::interval::Estimate;
 use super::metrics::{TaskMetric, task_metrics};
 use super::steady::tells_speed;
 use crate::error::{Error, Result};
-use crate::network::{Batch, Gates, Hidden, Network, NoProbe, Probe, Site, SiteMaps, TaskHeadSpec, TaskKind};
+use crate::network::{
+    Batch, Gates, Hidden, Network, NoProbe, Probe, Site, SiteMaps, TaskHeadSpec, TaskKind, rows_at_once,
+};
 use crate::task::Ticket;
 use crate::tensor::{RowScore, RowTally, tally_rows};
 
@@ -22,9 +24,6 @@ pub struct Candidate<'a> {
     pub network: &'a Network,
     pub gates: &'a Gates,
 }
-
-/// Logits made at a time; rows of hidden states are cut so that a large vocabulary does not fill the memory.
-const LOGITS: usize = 1 << 22;
 
 /// How well a network predicts. Without a head, or without labels of its task, there is nothing to hold it against, and only
 /// the counts are there.
@@ -350,11 +349,6 @@ fn score(network: &Network, hidden: &[Hidden], wanted: &[(Vec<u32>, Vec<u32>)]) 
         tally.score().ok_or_else(|| Error::new("a label is outside the vocabulary of the language-model head"))
     };
     rows.iter().map(|(.., tallies)| tallies.iter().map(score).collect()).collect()
-}
-
-/// Positions whose logits of so many classes fit the bound on memory.
-pub(super) fn rows_at_once(classes: usize) -> usize {
-    (LOGITS / classes).max(1)
 }
 
 #[cfg(test)]

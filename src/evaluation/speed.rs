@@ -4,11 +4,10 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::quality::rows_at_once;
 use super::steady::{LONG, SEVERAL};
 use crate::corpus::InputUnit;
 use crate::error::{Error, Result};
-use crate::network::{Batch, Gates, Hidden, Network, NoProbe, Source};
+use crate::network::{Batch, Gates, Hidden, Network, NoProbe, Source, rows_at_once};
 use crate::task::Ticket;
 use crate::tensor::device_name;
 

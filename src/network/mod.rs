@@ -84,7 +84,7 @@ pub use key_values::DecoderMemory;
 pub use label_names::LabelNames;
 pub use layer::Layer;
 pub use norm_spec::{NormKind, NormSpec};
-pub use output::{OutputBlock, OutputHead};
+pub use output::{OutputBlock, OutputHead, rows_at_once};
 pub use part::block_bytes;
 pub use probe::{NoProbe, Probe, SiteMaps};
 pub use role::{

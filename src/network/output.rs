@@ -12,6 +12,14 @@ use super::{Module, NetworkSpec, OutputSpec, Weights};
 use crate::error::Result;
 use crate::tensor::linear;
 
+/// Logits made at a time where they are many: a large vocabulary times a long text does not fill the memory.
+const LOGITS: usize = 1 << 22;
+
+/// Positions whose logits of so many classes fit the bound on memory.
+pub fn rows_at_once(classes: usize) -> usize {
+    (LOGITS / classes.max(1)).max(1)
+}
+
 /// Weights of the head. Its table may be larger than any layer, so it is used block by block.
 #[derive(Clone, Debug)]
 pub struct OutputHead {
@@ -72,6 +80,11 @@ impl OutputHead {
         Ok(hidden)
     }
 
+    /// Classes, `V`.
+    pub fn vocabulary(&self) -> usize {
+        self.spec.vocabulary
+    }
+
     /// The classes of every block, in order.
     pub fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         self.table.blocks()
@@ -90,14 +103,22 @@ impl OutputHead {
 
     /// Logits `[.., V]` of hidden states `[.., D]`.
     pub(super) fn forward(&self, hidden: &Tensor) -> Result<Tensor> {
-        let prepared = self.prepare(hidden)?;
-        if let Some(weight) = self.table.tracked() {
-            // In training one product has the cheaper gradient.
-            let classes = 0..self.spec.vocabulary;
-            let (weight, bias) = (weight.clone(), self.bias.clone());
-            return OutputBlock { classes, weight, bias, soft_cap: self.spec.soft_cap }.logits(&prepared);
+        self.logits(&self.prepare(hidden)?)
+    }
+
+    /// The head as one block where its weights are held and gradients flow into them: in training one product has the
+    /// cheaper gradient.
+    pub(crate) fn tracked(&self) -> Option<OutputBlock> {
+        let (weight, bias) = (self.table.tracked()?.clone(), self.bias.clone());
+        Some(OutputBlock { classes: 0..self.spec.vocabulary, weight, bias, soft_cap: self.spec.soft_cap })
+    }
+
+    /// Logits `[.., V]` of prepared states `[.., width]`.
+    pub fn logits(&self, prepared: &Tensor) -> Result<Tensor> {
+        if let Some(all) = self.tracked() {
+            return all.logits(prepared);
         }
-        let parts = self.blocks().map(|classes| self.block(classes)?.logits(&prepared)).collect::<Result<Vec<_>>>()?;
+        let parts = self.blocks().map(|classes| self.block(classes)?.logits(prepared)).collect::<Result<Vec<_>>>()?;
         match parts.as_slice() {
             [all] => Ok(all.clone()),
             parts => Ok(Tensor::cat(parts, D::Minus1)?),
@@ -109,6 +130,16 @@ impl OutputBlock {
     /// The classes whose logits it gives.
     pub fn classes(&self) -> &Range<usize> {
         &self.classes
+    }
+
+    /// The weight `[classes, width]` and the bias `[classes]`.
+    pub(crate) fn weights(&self) -> (&Tensor, Option<&Tensor>) {
+        (&self.weight, self.bias.as_ref())
+    }
+
+    /// The same classes with other weights.
+    pub(crate) fn with_weights(&self, weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self { classes: self.classes.clone(), weight, bias, soft_cap: self.soft_cap }
     }
 
     /// Logits `[.., classes]` of prepared states `[.., width]`.

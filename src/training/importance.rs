@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::pooled;
 use crate::network::{Batch, Gates, Hidden, Network, NoProbe, Site, Source};
 use crate::task::Ticket;
+use crate::tensor::wide;
 
 /// Random projections of every batch, where there is no loss. The size of one is `|N(0, 1)|` times what is measured, with
 /// a spread of three quarters; each costs a backward pass.
@@ -112,7 +113,10 @@ fn has_loss(network: &Network, batch: &Batch) -> Result<bool> {
 /// One embedding per sequence, `[N, D]`, of norm 1.
 fn unit_embeddings(network: &Network, hidden: &Hidden) -> Result<Tensor> {
     let embeddings = pooled(network.spec(), hidden)?;
-    let norms = embeddings.sqr()?.sum_keepdim(1)?.sqrt()?.clamp(f32::MIN_POSITIVE, f32::MAX)?;
+    let embeddings = embeddings.to_dtype(wide(embeddings.dtype()))?;
+    // Below the root: that of nothing has a slope without end.
+    let squares = embeddings.sqr()?.sum_keepdim(1)?.clamp(f32::MIN_POSITIVE, f32::MAX)?;
+    let norms = squares.sqrt()?;
     Ok(embeddings.broadcast_div(&norms)?)
 }
 

@@ -2,8 +2,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::common::{fixtures, reference, relative_difference};
-use pillars::network::TokenMask;
+use crate::common::{fixtures, random_model, reference, relative_difference};
+use candle_core::{DType, Device, Tensor};
+use pillars::network::{Batch, Source, TokenMask, Tokens};
 use serde_json::Value;
 
 pub fn pillars(arguments: &[&str]) -> Output {
@@ -358,4 +359,35 @@ fn a_bound_on_memory_is_kept_or_refused_with_what_is_needed() {
     let output = pillars(&["evaluate", &fixture("llama", ""), "--inputs", &inputs, "--memory", "4GB"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("4GiB, 512MiB"));
+}
+
+#[test]
+fn features_write_the_logits_of_a_large_vocabulary_slice_by_slice() {
+    let config = serde_json::json!({
+        "model_type": "llama", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "num_key_value_heads": 2, "vocab_size": 1 << 16, "max_position_embeddings": 256,
+        "rms_norm_eps": 1e-6, "hidden_act": "silu",
+    });
+    let (model, opened) = random_model(&config);
+    let folder = Folder::new();
+    // Of different lengths, both longer than a slice.
+    let sequences = [150u32, 90].map(|length| (0..length).map(|i| (i * 7919 + length) % (1 << 16)).collect::<Vec<_>>());
+    let lines: Vec<String> = sequences.iter().map(|ids| serde_json::json!({"input_ids": ids}).to_string()).collect();
+    std::fs::write(folder.path("t.jsonl"), lines.join("\n")).unwrap();
+    let (place, tokens, out) = (model.path().to_str().unwrap(), folder.name("t.jsonl"), folder.name("f.safetensors"));
+    good(&["features", place, "--tokens", &tokens, "--no-attention", "--out", &out, "--quiet"]);
+    let logits = &reference(Path::new(&out))["logits"];
+    assert_eq!(logits.dims(), [2, 150, 1 << 16]);
+    let network = opened.network(&Device::Cpu, DType::F32).unwrap();
+    for (at, ids) in sequences.iter().enumerate() {
+        let tokens = Tokens::pad(&[(ids.clone(), vec![true; ids.len()])], 0, &Device::Cpu).unwrap();
+        let want = network.run(&Batch::new(Source::Tokens(tokens), None)).unwrap().squeeze(0).unwrap();
+        let got = logits.get(at).unwrap();
+        let numbers = |x: &Tensor| x.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
+        let difference = (got.narrow(0, 0, ids.len()).unwrap() - &want).unwrap();
+        assert!(numbers(&difference) <= 1e-5 * numbers(&want));
+        if ids.len() < 150 {
+            assert_eq!(numbers(&got.narrow(0, ids.len(), 150 - ids.len()).unwrap()), 0.0);
+        }
+    }
 }

@@ -16,8 +16,14 @@ use pillars::network::{
 };
 use pillars::tensor::DeviceChoice;
 
+/// The folder of the package, also for the crate that lies in it.
+pub fn root() -> &'static Path {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.ancestors().find(|folder| folder.join("tests/fixtures").is_dir()).unwrap()
+}
+
 pub fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+    root().join("tests/fixtures")
 }
 
 /// Folder of a family's fixture.
@@ -55,7 +61,7 @@ pub fn random_model(config: &serde_json::Value) -> (tempfile::TempDir, Model) {
 
 /// What tests read besides fixtures.
 pub fn test_data() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
+    root().join("tests/data")
 }
 
 /// Folders of all fixtures, sorted.

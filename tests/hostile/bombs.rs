@@ -13,8 +13,9 @@ use serde_json::json;
 
 use crate::common::words::model_of;
 use crate::common::{batch, fixtures, reference};
-use crate::fuzz::{alone, read_all};
-use crate::{MODEST_BYTES, assert_one_line, keys_of, largest, largest_anywhere};
+use crate::memory::{largest, largest_anywhere};
+use crate::targets::{alone, inputs::read_all};
+use crate::{MODEST_BYTES, assert_one_line, keys_of};
 
 /// What lies beside a checkpoint cannot be read without waiting for ever: pipes that nobody writes to.
 #[cfg(unix)]

@@ -1,6 +1,5 @@
 //! Checkpoints that are broken or mean harm: opening one gives an error of one line or a model that runs, never a
-//! panic, and never asks for much memory.
-#![expect(unsafe_code, reason = "an allocator that counts is made of one that does not")]
+//! panic, and never asks for much memory. Nor does work on large ones.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,72 +13,20 @@ mod bombs;
 #[path = "../common/mod.rs"]
 mod common;
 mod fuzz;
+mod memory;
+mod targets;
+mod vocabulary;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::{DType, Device};
 use common::{batch, fixture_folders, fixtures, reference};
+use memory::largest;
 use pillars::checkpoint::{Checkpoint, Config};
 use pillars::model::Model;
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
-
-/// Remembers the largest block of memory that a thread asked for.
-struct Watched;
-
-thread_local! {
-    static LARGEST: Cell<usize> = const { Cell::new(0) };
-}
-
-/// The same over all threads, for blocks that are worth a look.
-static LARGEST_ANYWHERE: AtomicUsize = AtomicUsize::new(0);
-const WORTH_A_LOOK: usize = 1 << 20;
-
-fn note(size: usize) {
-    if size > WORTH_A_LOOK {
-        LARGEST_ANYWHERE.fetch_max(size, Ordering::Relaxed);
-    }
-    let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
-}
-
-/// The largest block since the last call.
-fn largest() -> usize {
-    LARGEST.replace(0)
-}
-
-/// The largest block of any thread since the last call, 0 where none was large.
-fn largest_anywhere() -> usize {
-    LARGEST_ANYWHERE.swap(0, Ordering::Relaxed)
-}
-
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Watched {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note(layout.size());
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        note(layout.size());
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note(size);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Watched = Watched;
 
 /// More than any fixture needs, less than hurts.
 const MODEST_BYTES: usize = 16 << 20;
@@ -87,7 +34,7 @@ const MODEST_BYTES: usize = 16 << 20;
 #[track_caller]
 fn assert_one_line(error: &pillars::Error) -> String {
     let text = error.to_string();
-    assert!(!text.is_empty() && !text.contains('\n') && text.len() < 1000, "{text:?}");
+    assert!(targets::is_one_line(&text), "{text:?}");
     text
 }
 

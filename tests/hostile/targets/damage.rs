@@ -4,7 +4,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 /// Values that careless readers trip over, as text and as little-endian bytes.
-const TEXTS: [&str; 14] = [
+pub(crate) const TEXTS: [&str; 14] = [
     "-1",
     "0",
     "1",
@@ -23,7 +23,7 @@ const TEXTS: [&str; 14] = [
 const NUMBERS: [u64; 8] = [0, 1, 0x7f, 0xff, 0x7fff_ffff, 0xffff_ffff, 1 << 40, u64::MAX];
 
 /// One damage to one of `seeds`, or up to four: what is damaged once is read further.
-pub(super) fn damaged(seeds: &[Vec<u8>], random: &mut StdRng) -> Vec<u8> {
+pub(crate) fn damaged(seeds: &[Vec<u8>], random: &mut StdRng) -> Vec<u8> {
     let mut bytes = seeds[random.gen_range(0..seeds.len())].clone();
     let damages = if random.r#gen() { 1 } else { random.gen_range(2..=4) };
     for _ in 0..damages {

@@ -11,7 +11,7 @@ use pillars::network::Batch;
 use pillars::plan::Plan;
 use pillars::pruning::Engine;
 
-use super::{MODERATE_BYTES, copied, fuzz};
+use super::{Named, Target, copied};
 use crate::common::{batch, fixtures, reference};
 
 /// The input of a fixture's reference without padding, where answers mean nothing.
@@ -49,44 +49,53 @@ fn assert_alike(got: &Tensor, want: &Tensor) {
 }
 
 /// Damages `file` of a fixture, writes the model for `engine` where it still opens, and lets `again` compute it.
-fn round_trip(engine: Engine, family: &str, file: &str, again: impl Fn(&Path, &Batch) -> pillars::Result<Tensor>) {
-    let source = fixtures().join(family);
-    let (folder, input) = (copied(&source), full_input(&source));
-    let place = tempfile::tempdir().unwrap();
-    let (path, out) = (folder.path().join(file), place.path().join("out"));
-    let seed = fs::read(&path).unwrap();
-    let options = EngineOptions { quantization: Some(Quantization::F32), ..EngineOptions::default() };
-    let target = format!("{family} to {engine}, {file} damaged");
-    fuzz(&target, &[seed], &path, MODERATE_BYTES, || {
-        let model = Model::open(folder.path())?;
-        let want = computed(folder.path(), &input)?;
-        if out.exists() {
-            fs::remove_dir_all(&out).unwrap();
-        }
-        export(engine, &model, &Plan::default(), &out, &options, &Ticket::default())?;
-        let got = again(&out, &input).unwrap();
-        // Where squares of weights leave the range of f32, an answer hangs on the order of the operations.
-        if largest_weight(&model)? < 1e6 {
-            assert_alike(&got, &want);
-        }
-        Ok(())
-    });
+fn round_trip(
+    engine: Engine,
+    family: &'static str,
+    file: &'static str,
+    again: fn(&Path, &Batch) -> pillars::Result<Tensor>,
+) -> Named {
+    Named::new(format!("{family} to {engine}, {file} damaged"), move || {
+        let source = fixtures().join(family);
+        let (folder, input) = (copied(&source), full_input(&source));
+        let seed = fs::read(source.join(file)).unwrap();
+        let options = EngineOptions { quantization: Some(Quantization::F32), ..EngineOptions::default() };
+        let (read, place) = (folder.path().to_path_buf(), tempfile::tempdir().unwrap());
+        Target::at(folder, file, vec![seed], move || {
+            let model = Model::open(&read)?;
+            let want = computed(&read, &input)?;
+            let out = place.path().join("out");
+            if out.exists() {
+                fs::remove_dir_all(&out).unwrap();
+            }
+            export(engine, &model, &Plan::default(), &out, &options, &Ticket::default())?;
+            let got = again(&out, &input).unwrap();
+            // Where squares of weights leave the range of f32, an answer hangs on the order of the operations.
+            if largest_weight(&model)? < 1e6 {
+                assert_alike(&got, &want);
+            }
+            Ok(())
+        })
+    })
 }
 
-#[test]
-fn onnx_round_trips() {
+/// Either file of every family damaged.
+fn round_trips<const N: usize>(
+    engine: Engine,
+    families: [&'static str; N],
+    again: fn(&Path, &Batch) -> pillars::Result<Tensor>,
+) -> Vec<Named> {
+    let files = ["config.json", "model.safetensors"];
+    let of = |family| files.map(|file| round_trip(engine, family, file, again));
+    families.into_iter().flat_map(of).collect()
+}
+
+pub(crate) fn onnx_round_trips() -> Vec<Named> {
     let again = |out: &Path, input: &Batch| onnx::run_file(&out.join("onnx/model.onnx"), input);
-    for family in ["bert", "llama", "t5"] {
-        round_trip(Engine::Onnx, family, "config.json", again);
-        round_trip(Engine::Onnx, family, "model.safetensors", again);
-    }
+    round_trips(Engine::Onnx, ["bert", "llama", "t5"], again)
 }
 
-#[test]
-fn gguf_round_trips() {
+pub(crate) fn gguf_round_trips() -> Vec<Named> {
     let again = |out: &Path, input: &Batch| computed(&out.join("model.gguf"), input);
-    for family in ["llama", "qwen2"] {
-        round_trip(Engine::Gguf, family, "config.json", again);
-        round_trip(Engine::Gguf, family, "model.safetensors", again);
-    }
+    round_trips(Engine::Gguf, ["llama", "qwen2"], again)
 }

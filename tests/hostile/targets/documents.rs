@@ -1,6 +1,7 @@
 //! Documents that this program writes: analyses, workspaces, plans, curves, moments, repairs.
 
 use std::fs;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use pillars::analysis::{Document, Moments};
@@ -13,7 +14,7 @@ use pillars::run::RepairSpec;
 use pillars::workspace::Workspace;
 use pillars::{Amount, Analysis, CurveSpec, Input, Method, Opened, Plan, PlanRequest, Spec, Ticket};
 
-use super::{MODERATE_BYTES, fuzz};
+use super::{Named, Target};
 use crate::common::fixtures;
 
 /// Files that this program writes, from a small model.
@@ -59,56 +60,70 @@ fn written() -> &'static Written {
 }
 
 /// A document of this program: what reads it checks what its numbers say of each other.
-fn fuzz_document<D: Document>(target: &str, text: String) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("document.json");
-    fuzz(target, &[text.into_bytes()], &path, MODERATE_BYTES, || D::read(&path).map(drop));
+fn document<D: Document>(target: &str, text: impl Fn() -> String + 'static) -> Vec<Named> {
+    let make = move || {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("document.json");
+        Target::at(folder, "document.json", vec![text().into_bytes()], move || D::read(&path).map(drop))
+    };
+    vec![Named::new(target, make)]
 }
 
-#[test]
-fn analyses() {
-    fuzz_document::<Analysis>("analysis", written().analysis.to_json().unwrap());
+pub(crate) fn analyses() -> Vec<Named> {
+    document::<Analysis>("analysis", || written().analysis.to_json().unwrap())
 }
 
-#[test]
-fn workspaces() {
-    let workspace = Workspace { analysis: Some(written().analysis.clone().into()), ..Workspace::default() };
-    fuzz_document::<Workspace>("workspace", workspace.to_json().unwrap());
+pub(crate) fn workspaces() -> Vec<Named> {
+    document::<Workspace>("workspace", || {
+        let analysis = Some(written().analysis.clone().into());
+        Workspace { analysis, ..Workspace::default() }.to_json().unwrap()
+    })
 }
 
 /// What reads also serves: a plan is applied to the shape of the model it is for.
-#[test]
-fn plans() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("plan.json");
-    let mask = serde_json::to_string(&written().plan.kept).unwrap();
-    let seeds = [written().plan.to_json().unwrap(), mask].map(String::into_bytes);
-    let model = Model::open(fixtures().join("llama")).unwrap();
-    fuzz("plan", &seeds, &path, MODERATE_BYTES, || {
-        let plan = Plan::read_any(&path)?;
-        snap(model.spec(), &plan).map(drop)
-    });
+pub(crate) fn plans() -> Vec<Named> {
+    let make = || {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plan.json");
+        let mask = serde_json::to_string(&written().plan.kept).unwrap();
+        let seeds = vec![written().plan.to_json().unwrap().into_bytes(), mask.into_bytes()];
+        let model = Model::open(fixtures().join("llama")).unwrap();
+        Target::at(folder, "plan.json", seeds, move || {
+            let plan = Plan::read_any(&path)?;
+            snap(model.spec(), &plan).map(drop)
+        })
+    };
+    vec![Named::new("plan", make)]
 }
 
-#[test]
-fn moments_and_repairs() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("a.safetensors");
-    fuzz("moments", &[written().moments.clone()], &path, MODERATE_BYTES, || Moments::read(&path).map(drop));
-    fuzz("repair", &[written().repair.clone()], &path, MODERATE_BYTES, || Repair::read(&path).map(drop));
+pub(crate) fn moments_and_repairs() -> Vec<Named> {
+    type Read = fn(&Path) -> pillars::Result<()>;
+    let of = |name: &str, bytes: fn(&Written) -> &Vec<u8>, read: Read| {
+        Named::new(name, move || {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.safetensors");
+            Target::at(folder, "a.safetensors", vec![bytes(written()).clone()], move || read(&path))
+        })
+    };
+    vec![
+        of("moments", |written| &written.moments, |path| Moments::read(path).map(drop)),
+        of("repair", |written| &written.repair, |path| Repair::read(path).map(drop)),
+    ]
 }
 
 /// What reads also gives its pictures, or says why not.
-#[test]
-fn curves() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("curves.json");
-    let seed = written().curves.to_json().unwrap().into_bytes();
-    fuzz("curves", &[seed], &path, MODERATE_BYTES, || {
-        let curves = Curves::read(&path)?;
-        for view in CurveView::ALL {
-            let _ = view.picture(&curves);
-        }
-        Ok(())
-    });
+pub(crate) fn curves() -> Vec<Named> {
+    let make = || {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("curves.json");
+        let seed = written().curves.to_json().unwrap().into_bytes();
+        Target::at(folder, "curves.json", vec![seed], move || {
+            let curves = Curves::read(&path)?;
+            for view in CurveView::ALL {
+                let _ = view.picture(&curves);
+            }
+            Ok(())
+        })
+    };
+    vec![Named::new("curves", make)]
 }
