@@ -208,8 +208,8 @@ mod tests {
         let [left, held, near] = [".pillars-left", ".pillars-held", ".pillars-near"].map(at);
         let folder = at(".pillars-partial-left");
         fs::create_dir_all(folder.join("inside")).unwrap();
-        [&left, &held, &near].map(|file| fs::write(file, "half").unwrap());
-        [&left, &held, &folder].map(|path| date(path, SystemTime::now() + 365 * day));
+        [&left, &held, &near].into_iter().for_each(|file| fs::write(file, "half").unwrap());
+        [&left, &held, &folder].into_iter().for_each(|path| date(path, SystemTime::now() + 365 * day));
         // Clocks of machines that share a folder differ by a little.
         date(&near, SystemTime::now() + SETTLED / 2);
         let holder = File::open(&held).unwrap();

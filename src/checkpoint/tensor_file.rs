@@ -85,7 +85,7 @@ impl TensorFile {
         let candle_core::Storage::Cpu(storage) = &*storage else { return Err(wrong()) };
         let numbers = &storage.as_slice::<f32>()?[layout.start_offset()..layout.start_offset() + piece.elem_count()];
         let mut out = BufWriter::with_capacity(1 << 20, self.file.as_file_mut());
-        let written = (|| {
+        let outcome = (|| {
             out.seek(SeekFrom::Start(*begin + 4 * *written as u64))?;
             // Rows of the first axis follow each other in the file.
             let row: usize = inner.iter().product();
@@ -94,7 +94,7 @@ impl TensorFile {
             }
             out.flush()
         })();
-        written.map_err(|e: std::io::Error| Error::from(e).at(&self.path))?;
+        outcome.map_err(|e: std::io::Error| Error::from(e).at(&self.path))?;
         *written += count * row_numbers;
         Ok(())
     }

@@ -176,7 +176,6 @@ mod tests {
 
     use super::*;
     use crate::model::Model;
-    use crate::network::{Gates, NoProbe};
     use crate::training::Parameters;
 
     /// Hidden states `[11, D]`, of which a gradient is asked for, and labels.
