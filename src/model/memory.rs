@@ -103,6 +103,8 @@ struct PassBytes {
     held: u64,
     /// Of weights and of what is worked with, where layers and tables are left in the checkpoint.
     passing: u64,
+    /// Of the largest layer.
+    layer: u64,
     /// Of one batch that waits between layers.
     waiting: u64,
 }
@@ -131,7 +133,13 @@ impl Model {
         if bytes.held <= own {
             return self.network(device, dtype);
         }
-        Network::stream(self.spec(), Arc::new(self.reader(device, dtype)), own - bytes.passing)
+        let waiting = own - bytes.passing;
+        let network = |waiting| Network::stream(self.spec(), Arc::new(self.reader(device, dtype)), waiting);
+        // A second layer is worth no more than half of the room: every group of batches reads all of them again.
+        if bytes.layer > waiting / 2 {
+            return network(waiting);
+        }
+        Ok(network(waiting - bytes.layer)?.reading_ahead())
     }
 
     /// What every weight and what passes takes in `room`, whatever its own limit is.
@@ -146,7 +154,10 @@ impl Model {
         let spec = self.spec();
         let weights = Repaired::new(self.reader(network.device(), network.dtype()), spec, outputs.clone());
         match network.waiting() {
-            Some(waiting) => Network::stream(spec, Arc::new(weights), waiting),
+            Some(waiting) => {
+                let left = Network::stream(spec, Arc::new(weights), waiting)?;
+                Ok(if network.reads_ahead() { left.reading_ahead() } else { left })
+            }
             None => network.with_outputs(&weights, &outputs.keys().copied().collect::<Vec<_>>()),
         }
     }
@@ -189,7 +200,7 @@ impl Model {
         // While a block of a table is in use no layer is; logits of a block take up to twice its room.
         let logits = 2 * (weights.block / number * inside);
         let passing = weights.always + (weights.layer + working).max(weights.block + copied(weights.block) + logits);
-        Ok(PassBytes { held: weights.all + working + waiting, passing, waiting })
+        Ok(PassBytes { held: weights.all + working + waiting, passing, layer: weights.layer, waiting })
     }
 
     /// Fails unless blocks of this type and the roles' shapes are known, which opening has seen to.

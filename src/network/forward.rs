@@ -27,6 +27,8 @@ pub struct Network {
     dtype: DType,
     /// Bytes of hidden states that may wait between two layers, where layers are not held.
     waiting: Option<u64>,
+    /// Whether a layer that is not held is read while the one before it is passed.
+    reads_ahead: bool,
 }
 
 impl Network {
@@ -42,6 +44,15 @@ impl Network {
         Ok(Self { waiting: Some(waiting), ..Self::new(spec, &*weights, Some(&deferred))? })
     }
 
+    /// Reads each layer that is not held while batches pass the one before it. Two layers are there at a time then.
+    pub fn reading_ahead(mut self) -> Self {
+        self.reads_ahead = true;
+        for stack in [&mut self.encoder, &mut self.decoder].into_iter().flatten() {
+            stack.read_ahead();
+        }
+        self
+    }
+
     fn new(spec: &NetworkSpec, weights: &dyn Weights, deferred: Option<&Deferred>) -> Result<Self> {
         let load =
             |stack: &Option<_>, kind| stack.as_ref().map(|s| Stack::load(s, kind, weights, deferred)).transpose();
@@ -52,7 +63,7 @@ impl Network {
             spec.output.as_ref().map(|o| OutputHead::load(o, weights, deferred, last.table(), spec)).transpose()?;
         let task = spec.task.as_ref().map(|task| TaskHead::load(task, weights)).transpose()?;
         let (device, dtype) = last.place()?;
-        Ok(Self { spec: spec.clone(), output, task, device, dtype, encoder, decoder, waiting: None })
+        Ok(Self { spec: spec.clone(), output, task, device, dtype, encoder, decoder, waiting: None, reads_ahead: false })
     }
 
     /// This network with the output projections of `sites` (and of layers that share their weights) read anew from
@@ -94,6 +105,11 @@ impl Network {
     /// one by one.
     pub fn waiting(&self) -> Option<u64> {
         self.waiting
+    }
+
+    /// Whether layers that are not held are read ahead.
+    pub fn reads_ahead(&self) -> bool {
+        self.reads_ahead
     }
 
     /// The language-model head, where there is one.

@@ -33,6 +33,7 @@
 //! | `spec`, `attention_spec`, `norm_spec`, `role`, `roles` | what a network is; where a tensor belongs; which tensors it asks for |
 
 mod activation;
+mod ahead;
 mod attention;
 mod attention_spec;
 mod batch;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use candle_core::{DType, Device, Tensor};
 
+use super::ahead::Ahead;
 use super::attention::{Angles, Context};
 use super::input::InputWeights;
 use super::key_values::DecoderMemory;
@@ -34,6 +35,8 @@ pub(super) struct Stack {
     relative: Option<Tensor>,
     /// `[2 span, D]`, and its norm.
     distances: Option<(Tensor, Option<Norm>)>,
+    /// Whether a layer that is left is read while the one before it is passed.
+    reads_ahead: bool,
 }
 
 /// One batch at the entrance of a stack.
@@ -103,6 +106,7 @@ impl Stack {
             project_out: spec.project_out.map(|_| weights.get(Module::ProjectOut(kind).weight())).transpose()?,
             relative: if has_relative { Some(weights.get(Module::Relative(kind).weight())?) } else { None },
             distances: distances.transpose()?,
+            reads_ahead: false,
             spec: spec.clone(),
             kind,
         })
@@ -119,6 +123,11 @@ impl Stack {
             }
         }
         Ok(())
+    }
+
+    /// Reads layers that are left while the one before them is passed.
+    pub(super) fn read_ahead(&mut self) {
+        self.reads_ahead = true;
     }
 
     /// Layers that a pass goes through.
@@ -172,9 +181,9 @@ impl Stack {
         // What layers share is kept from layer to layer only where one batch is on its way: it may be large.
         let alone = lanes.len() == 1;
         let mut kept = None;
-        let mut last: Option<(usize, Cow<'_, Layer>)> = None;
+        let (mut ahead, mut last) = (Ahead::default(), None);
         for index in 0..self.layers.len() {
-            let layer = self.layer(index, last.take())?;
+            let layer = self.layer(index, last.take(), &mut ahead)?;
             let whole = whole || index + 1 < self.layers.len();
             for (at, lane) in lanes.iter_mut().enumerate() {
                 let mut shared = kept.take().unwrap_or_default();
@@ -197,8 +206,14 @@ impl Stack {
         Ok(Lane { x, mask, packing, memory: memory.transpose()? })
     }
 
-    /// A layer; passes that share one (ALBERT) read it once. The one before is dropped before another is read.
-    pub(super) fn layer<'a>(&'a self, index: usize, last: Option<(usize, Cow<'a, Layer>)>) -> Result<Cow<'a, Layer>> {
+    /// A layer; passes that share one (ALBERT) read it once. The one before is dropped before another is taken, and the one
+    /// behind it begins to be read where layers are read ahead.
+    pub(super) fn layer<'a>(
+        &'a self,
+        index: usize,
+        last: Option<(usize, Cow<'a, Layer>)>,
+        ahead: &mut Ahead,
+    ) -> Result<Cow<'a, Layer>> {
         let spec = &self.spec.layers[index];
         if let Some((before, layer)) = last
             && self.spec.layers[before] == *spec
@@ -210,7 +225,19 @@ impl Stack {
             // The layer before makes room for this one.
             release_memory();
         }
-        part.get(|weights| Layer::load(spec, weights, self.kind))
+        let layer = match ahead.take(index) {
+            Some(read) => Cow::Owned(read?),
+            None => part.get(|weights| Layer::load(spec, weights, self.kind))?,
+        };
+        // The next one that is not this one again.
+        let next = (index + 1..self.layers.len()).find(|next| self.spec.layers[*next] != *spec);
+        if self.reads_ahead
+            && let Some(next) = next
+            && let DeferredPart::Deferred(weights) = &self.layers[next]
+        {
+            ahead.begin(next, &self.spec.layers[next], weights, self.kind);
+        }
+        Ok(layer)
     }
 
     /// One batch, the one at place `at` of those that advance together, through one layer, the whole of it or as far as
@@ -329,9 +356,9 @@ impl Stack {
         let shape = (n, new, memory.mask.length());
         let everything = Visibility::new(shape, false, None, [mask.real(), memory.mask.real()]);
         let mut shared = Shared::default();
-        let mut last: Option<(usize, Cow<'_, Layer>)> = None;
+        let (mut ahead, mut last) = (Ahead::default(), None);
         for index in 0..self.layers.len() {
-            let layer = self.layer(index, last.take())?;
+            let layer = self.layer(index, last.take(), &mut ahead)?;
             let spec = &self.spec.layers[index].attention;
             if !spec.causal || matches!(spec.bias, ScoreBias::Disentangled(_) | ScoreBias::Grid { .. }) {
                 return Err(Error::new("keys are remembered of causal layers without a bias of contents alone"));

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use candle_core::Tensor;
 
+use super::ahead::Ahead;
 use super::attention::join_heads;
 use super::spill::Spill;
 use super::stack::{Lane, Shared, Stack, StackEntry};
@@ -20,6 +21,7 @@ pub struct Walk<'a> {
     kind: SiteKind,
     index: usize,
     layer: Cow<'a, Layer>,
+    ahead: Ahead,
     lanes: Vec<Lane>,
     /// The streams at the entrance of the layer.
     entered: Vec<Tensor>,
@@ -67,10 +69,11 @@ impl<'a> Walk<'a> {
         targets: Vec<Tokens>,
         spills: bool,
     ) -> Result<Self> {
-        let (kind, layer) = (stack.self_attention(), stack.layer(0, None)?);
+        let (kind, mut ahead) = (stack.self_attention(), Ahead::default());
+        let layer = stack.layer(0, None, &mut ahead)?;
         let spill = if spills { Some(Spill::new()?) } else { None };
         let mut walk =
-            Self { network, stack, kind, index: 0, layer, lanes: Vec::new(), entered: Vec::new(), spill, targets };
+            Self { network, stack, kind, index: 0, layer, ahead, lanes: Vec::new(), entered: Vec::new(), spill, targets };
         for lane in entering {
             let lane = lane?;
             let (at, x) = (walk.lanes.len(), lane.x.clone());
@@ -193,7 +196,7 @@ impl<'a> Walk<'a> {
         }
         if self.index + 1 < self.stack.depth() {
             self.kind = self.stack.self_attention();
-            self.layer = self.stack.layer(self.index + 1, Some((self.index, self.layer)))?;
+            self.layer = self.stack.layer(self.index + 1, Some((self.index, self.layer)), &mut self.ahead)?;
             self.index += 1;
             for lane in 0..self.lanes.len() {
                 let x = self.lane(lane)?.into_owned().x;

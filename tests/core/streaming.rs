@@ -2,6 +2,7 @@
 //! bit, and reads each of them once for all batches that advance together.
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use crate::common::{batch, device, fixture_folders, mask, reference};
@@ -81,7 +82,7 @@ fn shortened(tokens: &Tokens, length: usize) -> Tokens {
 }
 
 /// The batch of a fixture, a shorter one, and the first again.
-fn batches(folder: &std::path::Path) -> Vec<Batch> {
+fn batches(folder: &Path) -> Vec<Batch> {
     let whole = batch(&reference(&folder.join("reference.safetensors")));
     let mut short = whole.clone();
     if let Source::Tokens(tokens) = &whole.source {
@@ -113,35 +114,37 @@ fn every_family_gives_the_same_bits_and_reads_each_layer_once() {
                 hidden
             })
             .collect();
-        counted.take();
-        let mut got = All::default();
-        let together = streamed.hidden_of(&batches, &gates, &mut got, &Ticket::default()).unwrap();
-        assert!(got.0 == want.0, "{name}");
-        for (a, b) in together.iter().zip(&one_by_one) {
-            assert!(bits(&a.states) == bits(&b.states) && a.mask == b.mask, "{name}");
-        }
-
-        // Every role of a layer once, also where several passes share it; nothing that is held again.
-        let reads = counted.take();
-        let is_layer = |role: &str| role.split('.').nth(1).is_some_and(|part| part.parse::<usize>().is_ok());
-        for (role, _) in roles::tensors(model.spec()) {
-            let role = role.to_string();
-            let expected = if is_layer(&role) { Some(&1) } else { None };
-            if role.ends_with(".embed.tokens") {
-                assert_eq!(reads.get(&role), Some(&batches.len()), "{name}: rows of {role}");
-            } else {
-                assert_eq!(reads.get(&role), expected, "{name}: {role}");
+        for streamed in [streamed.clone(), streamed.reading_ahead()] {
+            counted.take();
+            let mut got = All::default();
+            let together = streamed.hidden_of(&batches, &gates, &mut got, &Ticket::default()).unwrap();
+            assert!(got.0 == want.0, "{name}");
+            for (a, b) in together.iter().zip(&one_by_one) {
+                assert!(bits(&a.states) == bits(&b.states) && a.mask == b.mask, "{name}");
             }
-        }
 
-        // A probe alone sees the same, though the end is left out.
-        let mut shown = All::default();
-        streamed.run_probe(&batches, &gates, &mut shown, &Ticket::default()).unwrap();
-        assert!(shown.0 == want.0, "{name}");
+            // Every role of a layer once, also where several passes share it; nothing that is held again.
+            let reads = counted.take();
+            let is_layer = |role: &str| role.split('.').nth(1).is_some_and(|part| part.parse::<usize>().is_ok());
+            for (role, _) in roles::tensors(model.spec()) {
+                let role = role.to_string();
+                let expected = if is_layer(&role) { Some(&1) } else { None };
+                if role.ends_with(".embed.tokens") {
+                    assert_eq!(reads.get(&role), Some(&batches.len()), "{name}: rows of {role}");
+                } else {
+                    assert_eq!(reads.get(&role), expected, "{name}: {role}");
+                }
+            }
 
-        if model.spec().output.is_some() {
-            let logits = |network: &Network, hidden: &Hidden| bits(&network.logits(&hidden.states).unwrap());
-            assert!(logits(&streamed, &together[1]) == logits(&held, &one_by_one[1]), "{name}");
+            // A probe alone sees the same, though the end is left out.
+            let mut shown = All::default();
+            streamed.run_probe(&batches, &gates, &mut shown, &Ticket::default()).unwrap();
+            assert!(shown.0 == want.0, "{name}");
+
+            if model.spec().output.is_some() {
+                let logits = |network: &Network, hidden: &Hidden| bits(&network.logits(&hidden.states).unwrap());
+                assert!(logits(&streamed, &together[1]) == logits(&held, &one_by_one[1]), "{name}");
+            }
         }
     }
 }
@@ -230,6 +233,9 @@ fn an_analysis_within_little_memory_is_the_same() {
         let more = Network::stream(model.spec(), Counted::new(&model), 1 << 30).unwrap();
         assert_eq!(run(&more), want, "{family}");
 
+        // With no room for a second layer none is read ahead.
+        assert!(!least.reads_ahead(), "{family}");
+
         // A byte less is refused with what is needed, and with room for everything nothing is left behind.
         let less = MemoryPlan { limit: MemoryLimit(room.limit.0 - 1), ..room };
         let error = model.network_within(&device(), DType::F32, &less).unwrap_err().to_string();
@@ -237,6 +243,40 @@ fn an_analysis_within_little_memory_is_the_same() {
         let ample = MemoryPlan { limit: MemoryLimit(1 << 30), ..room };
         assert!(model.network_within(&device(), DType::F32, &ample).unwrap().waiting().is_none());
     }
+}
+
+#[test]
+fn a_second_layer_is_read_ahead_where_it_has_room() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models/austen-plain");
+    let model = Model::open(&sample).unwrap();
+    let rows: Vec<_> = (0..3).map(|n| ((0..24).map(|t| (n * 7919 + t * 331) % 2000).collect(), vec![true; 24])).collect();
+    let batches = vec![Batch::tokens(Tokens::pad(&rows, 0, &device()).unwrap())];
+    let room = tight(&model, &batches, Needs::ONE);
+    let within = |limit| model.network_within(&device(), DType::F32, &MemoryPlan { limit, ..room }).unwrap();
+    let run = |network: &Network| bits(&network.hidden(&batches[0], &Gates::open(), &mut All::default()).unwrap().states);
+    let held = model.held_memory(&device(), DType::F32, &room).unwrap();
+    let (least, ahead, whole) = (within(room.limit), within(MemoryLimit(held.0 - 1)), within(held));
+    assert_eq!([&least, &ahead, &whole].map(|n| (n.waiting().is_some(), n.reads_ahead())), [
+        (true, false),
+        (true, true),
+        (false, false)
+    ]);
+    // The layer that is read has its room from what may wait.
+    assert!(ahead.waiting().unwrap() > least.waiting().unwrap());
+    assert!(run(&ahead) == run(&whole) && run(&least) == run(&whole));
+    // One whose outputs are repaired reads as it does.
+    assert!(model.repaired_network(&ahead, &BTreeMap::new()).unwrap().reads_ahead());
+
+    // What cannot be read is told as if it had been read when it was asked for.
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(sample.join(file), folder.path().join(file)).unwrap();
+    }
+    let cut = Model::open(folder.path()).unwrap();
+    let network = Network::stream(cut.spec(), Arc::new(cut.reader(&device(), DType::F32)), 1 << 30).unwrap();
+    std::fs::write(folder.path().join("model.safetensors"), b"cut").unwrap();
+    let told = |network: &Network| network.run(&batches[0]).unwrap_err().to_string();
+    assert_eq!(told(&network.clone().reading_ahead()), told(&network));
 }
 
 #[test]
