@@ -105,6 +105,18 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
     ),
 ];
 
+/// What --memory leaves out of a command, and why a command has no such option.
+const MEMORY: &[(&str, &str)] = &[
+    ("analyze", "--memory leaves out what heads do and the comparison with chance, and refuses importance."),
+    (
+        "features",
+        "There is no --memory here: a batch that does not fit into what is free is refused before it is read.",
+    ),
+    ("train", "There is no --memory here: gradients and moments of the optimizer need the whole model."),
+    ("experiment", "There is no --memory here: gradients and moments of the optimizer need the whole model."),
+    ("plan", "There is no --memory here: a search measures the whole model many times."),
+];
+
 /// What holds for all commands.
 const COMMON: &str = "\
 Exit status: 0 done; 1 failed, with one line that says what, which file and what to do; 2 wrong usage; 130 interrupted.
@@ -113,14 +125,18 @@ Environment:
   PILLARS_HOME         Folder of settings and workspaces of the window, instead of the system's own
   RAYON_NUM_THREADS    Threads to compute with; all processors without it
   HF_HUB_CACHE         Folder in which models are looked for by name; without it HF_HOME's, or the hub's usual one
-  HF_TOKEN             What `download` shows where a model is not for everybody
+  HF_TOKEN             What `download` shows where a model is not for everybody; without it the file at HF_TOKEN_PATH
+  HF_ENDPOINT          Where `download` finds the hub; HF_HUB_OFFLINE=1 forbids it the network
   TMPDIR               Folder for copies of piped input and for what --memory puts on disk";
 
 /// The command line with examples below the options of every command.
 pub(super) fn with_examples(command: Command) -> Command {
     command.after_help(COMMON).mut_subcommands(|command| {
         let Some((_, examples)) = EXAMPLES.iter().find(|(name, _)| *name == command.get_name()) else { return command };
-        let text = format!("Examples:\n  {}\n\nExit status and environment: pillars --help", examples.join("\n  "));
+        let memory = MEMORY.iter().find(|(name, _)| *name == command.get_name());
+        let memory = memory.map(|(_, said)| format!("{said}\n\n")).unwrap_or_default();
+        let examples = examples.join("\n  ");
+        let text = format!("Examples:\n  {examples}\n\n{memory}Exit status and environment: pillars --help");
         command.after_help(text)
     })
 }
@@ -149,6 +165,11 @@ mod tests {
                 let parsed = Arguments::typed(words.into_iter().map(OsString::from));
                 assert!(parsed.is_ok(), "{example}: {}", parsed.err().unwrap());
             }
+        }
+        // Every command that holds a model has a bound on memory or says why not.
+        for of in command.get_subcommands().filter(|of| of.get_arguments().any(|a| a.get_id() == "batch_size")) {
+            let bounded = of.get_arguments().any(|a| a.get_id() == "memory");
+            assert!(bounded || MEMORY.iter().any(|(name, _)| *name == of.get_name()), "{}", of.get_name());
         }
         let help = command.clone().render_help().to_string();
         assert!(help.contains("130 interrupted") && help.contains("PILLARS_HOME"));

@@ -92,10 +92,17 @@ fn places(program: &Path) -> Vec<PathBuf> {
     beside.chain(above(2).into_iter().flat_map(|prefix| prefixed.map(|place| prefix.join(place)))).collect()
 }
 
+/// Places seen from the program and from what a link leads to: pipx and uv put links on the path, which macOS takes for the
+/// program.
+fn places_of(program: &Path) -> Vec<PathBuf> {
+    let real = program.canonicalize().ok().filter(|real| real != program);
+    places(program).into_iter().chain(real.iter().flat_map(|real| places(real))).collect()
+}
+
 fn find() -> Vec<Sample> {
     let program = std::env::current_exe().ok();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models");
-    let folders = program.iter().flat_map(|program| places(program)).chain([source]);
+    let folders = program.iter().flat_map(|program| places_of(program)).chain([source]);
     folders.map(|folder| samples_in(&folder)).find(|found| !found.is_empty()).unwrap_or_default()
 }
 
@@ -165,5 +172,19 @@ mod tests {
         ] {
             assert!(places(Path::new(program)).contains(&PathBuf::from(samples)), "{program}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn samples_are_found_behind_a_link_to_the_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let prefix = folder.path().canonicalize().unwrap();
+        for name in ["venv/bin", "bin"] {
+            std::fs::create_dir_all(prefix.join(name)).unwrap();
+        }
+        std::fs::write(prefix.join("venv/bin/pillars"), "").unwrap();
+        let link = prefix.join("bin/pillars");
+        std::os::unix::fs::symlink(prefix.join("venv/bin/pillars"), &link).unwrap();
+        assert!(places_of(&link).contains(&prefix.join("venv/share/pillars/sample_models")));
     }
 }
