@@ -15,7 +15,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 tree=$work/pillars-$version
-# Tables of line numbers are two thirds of what is built; without `strip` they stay.
+# Tables of line numbers are four fifths of what is built; without `strip` they stay.
 install -D -s -m 755 "$program" "$tree/bin/pillars" 2>/dev/null || install -D -m 755 "$program" "$tree/bin/pillars"
 install -D -m 644 "$here/pillars.desktop" "$tree/share/applications/pillars.desktop"
 install -D -m 644 "$here/pillars-mime.xml" "$tree/share/mime/packages/pillars.xml"
@@ -46,9 +46,18 @@ if command -v dpkg-deb >/dev/null; then
   cp -R "$tree" "$deb/usr"
   gzip -9n "$deb"/usr/share/man/man1/*.1
   doc=$deb/usr/share/doc/pillars
-  # Debian has the text of the Apache license in a place of its own, and asks for these two files.
+  # Debian has the text of the Apache license in a place of its own, and asks for these two files in forms of its own.
   rm "$doc/LICENSE-APACHE"
-  gzip -9nc "$root/CHANGELOG.md" > "$doc/changelog.gz"
+  maintainer='The Pillars maintainers <pillars@localhost>'
+  released=$(sed -n "s/^## $version, //p" "$root/CHANGELOG.md")
+  gzip -9n > "$doc/changelog.gz" <<CHANGES
+pillars ($version) unstable; urgency=medium
+
+  * See CHANGELOG.md.gz beside this file.
+
+ -- $maintainer  $(LC_ALL=C date -R -d "${released:-today}")
+CHANGES
+  gzip -9nc "$root/CHANGELOG.md" > "$doc/CHANGELOG.md.gz"
   cat > "$doc/copyright" <<COPYRIGHT
 Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 
@@ -75,7 +84,7 @@ Version: $version
 Architecture: $(dpkg --print-architecture)
 Section: science
 Priority: optional
-Maintainer: The Pillars developers <pillars@localhost>
+Maintainer: $maintainer
 Installed-Size: $(du -sk "$deb/usr" | cut -f 1)
 Depends: libc6 (>= ${glibc:-2.17}), libgcc-s1
 Recommends: libgl1, libegl1, libwayland-client0, libxkbcommon-x11-0, libxcursor1, libxi6, libx11-xcb1, xdg-desktop-portal

@@ -36,7 +36,7 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
     (
         "evaluate",
         [
-            "pillars evaluate gpt2 --text novel.txt --preset wikitext2",
+            "pillars evaluate gpt2 --text novel.txt --preset wikitext2 --seq-len 1024",
             "pillars evaluate classifier --data dev.tsv --plan p.json --repair r.safetensors --json",
         ],
     ),
@@ -65,7 +65,7 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
         "curve",
         [
             "pillars curve gpt2 --text held-out.txt --analysis a.json --out c.json",
-            "pillars curve gpt2 --text novel.txt --held-out-every 5 --analysis a.json --repair none,refit --out c.json",
+            "pillars curve gpt2 --text novel.txt --held-out-every 5 --analysis a.json --repair none,refit --out d.json",
         ],
     ),
     (
@@ -100,7 +100,7 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
         "experiment",
         [
             "pillars experiment --text novel.txt --out study",
-            "pillars experiment --pairs en-es.tsv --seeds 3 --arms vanilla,ght,ght-ps --out study",
+            "pillars experiment --pairs en-es.tsv --seeds 3 --arms vanilla,ght,ght-ps --out study-es",
         ],
     ),
 ];

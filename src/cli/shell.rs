@@ -35,6 +35,27 @@ pub(super) fn man(args: &ManArgs, console: &Console) -> Result<()> {
 /// The page of one command in roff.
 fn page(command: &clap::Command, title: &str) -> Result<String> {
     let mut text = Vec::new();
-    clap_mangen::Man::new(command.clone()).title(title).render(&mut text)?;
+    let source = concat!("pillars ", env!("CARGO_PKG_VERSION"));
+    let page = clap_mangen::Man::new(command.clone()).title(title).date(released()).source(source).manual("Pillars");
+    page.render(&mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// The day of this version, as the list of changes has it; manual pages without one are faulty to those who check them.
+fn released() -> &'static str {
+    let mark = concat!("## ", env!("CARGO_PKG_VERSION"), ", ");
+    include_str!("../../CHANGELOG.md").lines().find_map(|line| line.strip_prefix(mark)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manual_pages_say_of_which_version_and_day_they_are() {
+        let of = page(&Arguments::whole(), "pillars").unwrap();
+        let day = of.lines().find(|line| line.starts_with(".TH")).unwrap();
+        assert!(day.contains(concat!("pillars ", env!("CARGO_PKG_VERSION"))), "{day}");
+        assert!(released().len() == "2026-01-31".len() && day.contains(released()), "{day}");
+    }
 }
