@@ -63,7 +63,17 @@ impl Network {
             spec.output.as_ref().map(|o| OutputHead::load(o, weights, deferred, last.table(), spec)).transpose()?;
         let task = spec.task.as_ref().map(|task| TaskHead::load(task, weights)).transpose()?;
         let (device, dtype) = last.place()?;
-        Ok(Self { spec: spec.clone(), output, task, device, dtype, encoder, decoder, waiting: None, reads_ahead: false })
+        Ok(Self {
+            spec: spec.clone(),
+            output,
+            task,
+            device,
+            dtype,
+            encoder,
+            decoder,
+            waiting: None,
+            reads_ahead: false,
+        })
     }
 
     /// This network with the output projections of `sites` (and of layers that share their weights) read anew from

@@ -72,8 +72,18 @@ impl<'a> Walk<'a> {
         let (kind, mut ahead) = (stack.self_attention(), Ahead::default());
         let layer = stack.layer(0, None, &mut ahead)?;
         let spill = if spills { Some(Spill::new()?) } else { None };
-        let mut walk =
-            Self { network, stack, kind, index: 0, layer, ahead, lanes: Vec::new(), entered: Vec::new(), spill, targets };
+        let mut walk = Self {
+            network,
+            stack,
+            kind,
+            index: 0,
+            layer,
+            ahead,
+            lanes: Vec::new(),
+            entered: Vec::new(),
+            spill,
+            targets,
+        };
         for lane in entering {
             let lane = lane?;
             let (at, x) = (walk.lanes.len(), lane.x.clone());

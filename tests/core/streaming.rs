@@ -249,18 +249,19 @@ fn an_analysis_within_little_memory_is_the_same() {
 fn a_second_layer_is_read_ahead_where_it_has_room() {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models/austen-plain");
     let model = Model::open(&sample).unwrap();
-    let rows: Vec<_> = (0..3).map(|n| ((0..24).map(|t| (n * 7919 + t * 331) % 2000).collect(), vec![true; 24])).collect();
+    let rows: Vec<_> =
+        (0..3).map(|n| ((0..24).map(|t| (n * 7919 + t * 331) % 2000).collect(), vec![true; 24])).collect();
     let batches = vec![Batch::tokens(Tokens::pad(&rows, 0, &device()).unwrap())];
     let room = tight(&model, &batches, Needs::ONE);
     let within = |limit| model.network_within(&device(), DType::F32, &MemoryPlan { limit, ..room }).unwrap();
-    let run = |network: &Network| bits(&network.hidden(&batches[0], &Gates::open(), &mut All::default()).unwrap().states);
+    let run =
+        |network: &Network| bits(&network.hidden(&batches[0], &Gates::open(), &mut All::default()).unwrap().states);
     let held = model.held_memory(&device(), DType::F32, &room).unwrap();
     let (least, ahead, whole) = (within(room.limit), within(MemoryLimit(held.0 - 1)), within(held));
-    assert_eq!([&least, &ahead, &whole].map(|n| (n.waiting().is_some(), n.reads_ahead())), [
-        (true, false),
-        (true, true),
-        (false, false)
-    ]);
+    assert_eq!(
+        [&least, &ahead, &whole].map(|n| (n.waiting().is_some(), n.reads_ahead())),
+        [(true, false), (true, true), (false, false)]
+    );
     // The layer that is read has its room from what may wait.
     assert!(ahead.waiting().unwrap() > least.waiting().unwrap());
     assert!(run(&ahead) == run(&whole) && run(&least) == run(&whole));
