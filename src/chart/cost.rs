@@ -78,6 +78,11 @@ impl CostRow {
         if self.before > 0.0 { self.after / self.before } else { f64::NAN }
     }
 
+    /// Whether the change is one for the worse.
+    pub fn is_worse(&self) -> bool {
+        if self.more_is_better { self.after < self.before } else { self.after > self.before }
+    }
+
     /// Both values in words.
     pub fn values(&self) -> String {
         format!("{} → {}", self.unit.format(self.before), self.unit.format(self.after))
@@ -86,5 +91,18 @@ impl CostRow {
     /// The change in words.
     pub fn change(&self) -> String {
         Unit::change(self.before, self.after).unwrap_or_else(|| "–".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_is_for_the_worse_where_less_is_better() {
+        let row = |before, after| CostRow::new("weights", Unit::Bytes, before, after);
+        assert!(row(96.6e6, 538e6).is_worse() && !row(538e6, 96.6e6).is_worse());
+        assert!(!row(1.0, 1.0).is_worse() && !row(1.0, f64::NAN).is_worse());
+        assert!(row(2.0, 1.0).more_is_better().is_worse() && !row(1.0, 2.0).more_is_better().is_worse());
     }
 }

@@ -202,6 +202,11 @@ impl Checkpoint {
         self.made.as_ref().and_then(|made| made.tensors.bytes_in_file(name).ok()).unwrap_or(read)
     }
 
+    /// The name of the blocks in which a tensor is quantized in its file, `Q4_1`; `None` where its numbers stand as they are.
+    pub fn block_name(&self, name: &str) -> Option<&'static str> {
+        self.made.as_ref().and_then(|made| made.tensors.block_name(name))
+    }
+
     /// Bytes of all tensors together in the types in which they are read.
     pub fn read_bytes(&self) -> u64 {
         self.tensors.values().map(|t| t.bytes as u64).sum()

@@ -22,6 +22,25 @@ pub(super) const TYPES: [(u32, GgmlDType); 13] = [
     (30, GgmlDType::BF16),
 ];
 
+/// The name of the blocks in which numbers are quantized, as files are named after it; `None` of plain numbers.
+pub(super) fn block_name(dtype: GgmlDType) -> Option<&'static str> {
+    match dtype {
+        GgmlDType::Q4_0 => Some("Q4_0"),
+        GgmlDType::Q4_1 => Some("Q4_1"),
+        GgmlDType::Q5_0 => Some("Q5_0"),
+        GgmlDType::Q5_1 => Some("Q5_1"),
+        GgmlDType::Q8_0 => Some("Q8_0"),
+        GgmlDType::Q8_1 => Some("Q8_1"),
+        GgmlDType::Q2K => Some("Q2_K"),
+        GgmlDType::Q3K => Some("Q3_K"),
+        GgmlDType::Q4K => Some("Q4_K"),
+        GgmlDType::Q5K => Some("Q5_K"),
+        GgmlDType::Q6K => Some("Q6_K"),
+        GgmlDType::Q8K => Some("Q8_K"),
+        GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16 => None,
+    }
+}
+
 /// Types of tokens by their numbers in the format.
 pub(crate) mod token_type {
     pub(crate) const NORMAL: i32 = 1;

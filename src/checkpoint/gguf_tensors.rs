@@ -7,6 +7,7 @@ use std::path::Path;
 use candle_core::quantized::GgmlDType;
 use half::{bf16, f16};
 
+use super::gguf_names::block_name;
 use super::{GgufFile, Stored};
 use crate::error::{Error, Result};
 
@@ -106,6 +107,11 @@ impl GgufTensors {
         let (_, _, dtype) = self.part(name)?;
         let numbers = shape.iter().map(|d| *d as u64).product::<u64>();
         Ok(numbers * dtype.type_size() as u64 / dtype.block_size().max(1) as u64)
+    }
+
+    /// The name of the blocks in which a tensor is quantized; `None` where it is not.
+    pub(super) fn block_name(&self, name: &str) -> Option<&'static str> {
+        self.part(name).ok().and_then(|(_, _, dtype)| block_name(dtype))
     }
 
     /// Fills `bytes` with those of a tensor from byte `from` on, in the type that [`GgufTensors::info`] says.

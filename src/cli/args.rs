@@ -196,9 +196,9 @@ pub(super) struct PlanArgs {
     pub input: InputArgs,
     #[command(flatten)]
     pub common: CommonArgs,
-    /// The file to write
-    #[arg(long, value_name = "P.json")]
-    pub out: PathBuf,
+    /// The file to write; with --why it may be left out
+    #[arg(long, value_name = "P.json", required_unless_present = "why")]
+    pub out: Option<PathBuf>,
 }
 
 /// How many heads stay; without any, as many per layer as it has groups.

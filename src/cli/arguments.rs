@@ -1,8 +1,9 @@
 //! The whole command line as typed.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use clap::error::ErrorKind;
 use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::args::{
@@ -16,6 +17,7 @@ use super::effects::Idle;
 use super::examples::with_examples;
 use super::experiment::ExperimentArgs;
 use super::figure::FigureArgs;
+use super::is_near;
 use super::repair::RepairArgs;
 use super::train::TrainArgs;
 
@@ -82,7 +84,10 @@ impl Arguments {
     /// whose range is then in the message.
     pub(super) fn typed(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let mut command = Self::whole();
-        let matches = command.try_get_matches_from_mut(words)?;
+        let words: Vec<OsString> = words.into_iter().collect();
+        let matches = command
+            .try_get_matches_from_mut(&words)
+            .map_err(|error| mistyped(&mut command, &words).unwrap_or(error))?;
         let typed = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
         Ok(Self { idle: Idle::of(&matches), ..typed })
     }
@@ -143,6 +148,19 @@ impl Arguments {
     }
 }
 
+/// The fault of a command line of which the first word is no command but near one, and more words follow: clap takes the first
+/// for a model and blames the second.
+fn mistyped(command: &mut Command, words: &[OsString]) -> Option<clap::Error> {
+    let [_, typed, _, ..] = words else { return None };
+    let typed = typed.to_str().filter(|typed| !typed.starts_with('-') && !Path::new(typed).exists())?;
+    if command.find_subcommand(typed).is_some() {
+        return None;
+    }
+    let near = command.get_subcommands().map(Command::get_name).find(|name| is_near(name, typed))?.to_owned();
+    let told = format!("'{typed}' is no command: did you mean 'pillars {near}'?");
+    Some(command.error(ErrorKind::InvalidSubcommand, told))
+}
+
 fn with_negative_numbers(command: Command) -> Command {
     command.mut_args(|argument| {
         let takes_word = argument.get_action().takes_values() && !argument.is_allow_hyphen_values_set();
@@ -178,6 +196,7 @@ mod tests {
             ["pillars", "train", "--lr", "-1", "above 0"],
             ["pillars", "repair", "--ridge", "-1", "no ridge"],
             ["pillars", "analyze", "--seed", "-1", "at least 0"],
+            ["pillars", "analyse", "classifier", "--data", "did you mean 'pillars analyze'?"],
         ] {
             let [typed @ .., part] = words;
             let said = Arguments::typed(typed.map(OsString::from)).unwrap_err().to_string();

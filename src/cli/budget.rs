@@ -22,7 +22,12 @@ pub(super) fn claim_repair(args: &PlanArgs, inputs: &[&Path]) -> Result<Option<O
         RepairMode::None => Ok(None),
         _ if args.budget.chosen().is_none() => Err(Error::usage("a plan of a given size is repaired afterwards")
             .hint("run pillars repair with the plan, or give --max-loss-increase")),
-        _ => Repair::claim(&Repair::path_beside(&args.out), inputs).map(Some),
+        _ => {
+            let refused =
+                || Error::usage("the repair is written beside the plan").hint("name the plan's file with --out");
+            let out = args.out.as_deref().ok_or_else(refused)?;
+            Repair::claim(&Repair::path_beside(out), inputs).map(Some)
+        }
     }
 }
 

@@ -58,7 +58,7 @@ fn text(model: &Model) -> String {
         grouped(model.parameters()),
         // The files hold more then.
         if model.unused().is_empty() { "" } else { " that the network reads" },
-        model.stored().name()
+        model.in_files()
     ));
     let head = match &spec.output {
         Some(o) if o.objective == Objective::Ctc => format!("CTC, {} letters", o.vocabulary),

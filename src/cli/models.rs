@@ -63,7 +63,7 @@ impl CachedOutlook {
                 let spec = model.spec();
                 let heads: usize = spec.sites().iter().map(|(_, attention)| attention.heads).sum();
                 let layers = counted(spec.sites().len(), "attention layers");
-                format!("yes: {}, {layers}, {heads} heads, {}", model.family().title, model.stored().name())
+                format!("yes: {}, {layers}, {heads} heads, {}", model.family().title, model.in_files())
             }
         };
         match cached.is_unfinished {

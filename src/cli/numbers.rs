@@ -42,9 +42,13 @@ pub(super) fn at_least_zero(text: &str) -> Result<f64> {
     real(text, |n| n >= 0.0, "give a number of at least 0")
 }
 
-/// Reads a number from 0 to 1.
+/// Reads a number from 0 to 1, or the same as a percentage.
 pub(super) fn share(text: &str) -> Result<f64> {
-    real(text, |n| (0.0..=1.0).contains(&n), "give a number from 0 to 1")
+    let advice = "give a number from 0 to 1, or a percentage such as 70%";
+    match text.strip_suffix('%') {
+        Some(percent) => Ok(real(percent.trim_end(), |n| (0.0..=100.0).contains(&n), advice)? / 100.0),
+        None => real(text, |n| (0.0..=1.0).contains(&n), advice),
+    }
 }
 
 /// Reads any number that is one.
@@ -80,5 +84,7 @@ mod tests {
         ] {
             assert!(read(good).is_ok() && read(wrong).is_err() && read("x").is_err(), "{good} {wrong}");
         }
+        assert_eq!((share("70%").unwrap(), share("0.7").unwrap(), share("100 %").unwrap()), (0.7, 0.7, 1.0));
+        assert!(share("101%").is_err() && share("-1%").is_err() && share("%").is_err());
     }
 }

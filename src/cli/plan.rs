@@ -20,7 +20,7 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
     let folder = args.folder();
     let inputs: Vec<&Path> =
         args.input.path().into_iter().chain(folder.as_deref()).chain([args.analysis.as_path()]).collect();
-    let out = Plan::claim(&args.out, &inputs)?;
+    let out = args.out.as_deref().map(|out| Plan::claim(out, &inputs)).transpose()?;
     let beside = claim_repair(args, &inputs)?;
     let analysis = Analysis::read(&args.analysis)?;
     let moments = moments_for(args, &analysis)?;
@@ -49,8 +49,10 @@ pub(super) fn run(args: &PlanArgs, console: &Console) -> Result<()> {
         repair.write(beside.path())?;
         console.wrote(beside.path());
     }
-    plan.write(out.path())?;
-    console.wrote(out.path());
+    if let Some(out) = &out {
+        plan.write(out.path())?;
+        console.wrote(out.path());
+    }
     console.warn_all(&plan.notes);
     if args.common.json {
         // What the file holds, and why.

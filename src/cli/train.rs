@@ -310,7 +310,7 @@ fn table(summary: &TrainingSummary) -> String {
     if summary.outcome == TrainingEnd::Stopped {
         return "stopped; go on with --resume".to_owned();
     }
-    let (title, measured) = (summary.beside(), if summary.in_sample { "in-sample" } else { "held-out" });
+    let (title, measured) = (summary.beside(), summary.measured_on());
     let mut lines = vec![format!("{measured:<34}{:>12}{title:>12}", "loss")];
     for StageQuality { name, loss, beside } in summary.stages() {
         let beside = match beside {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use eframe::egui::{self, Key};
 
+use super::accessibility::Accessibility;
 use super::action::{Action, Outbox};
 use super::autosave::Autosave;
 use super::command::{Command, by_keys};
@@ -68,6 +69,7 @@ impl App {
     /// An empty window that keeps what it remembers in `store`.
     pub fn new(ctx: &egui::Context, store: Store, settings: ProgramSettings) -> Self {
         theme::install(ctx);
+        ctx.add_plugin(Accessibility);
         let waker = ctx.clone();
         let jobs = Jobs::new(move || waker.request_repaint());
         let app = Self {

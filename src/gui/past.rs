@@ -15,6 +15,15 @@ pub(super) struct PastWork {
     pub(super) training: Option<PastTraining>,
 }
 
+/// What was shown of trainings before another one began: it comes back where that one is refused.
+pub(super) struct ShownTraining {
+    pub(super) watched: Option<(PathBuf, Watched)>,
+    pub(super) summary: Option<TrainingSummary>,
+    pub(super) is_resumable: bool,
+    pub(super) of: Option<String>,
+    pub(super) folder: Option<PathBuf>,
+}
+
 /// A training that ended.
 pub(super) struct PastTraining {
     pub(super) watched: (PathBuf, Watched),

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::findings::{Findings, Results, is_of_same};
 use super::jobs::{AttentionKey, Jobs, NextStep, RegroupKey};
 use super::messages::Messages;
+use super::past::ShownTraining;
 use super::purpose::PathPurpose;
 use super::repairing::{MadeRepair, Repairing};
 use super::selection::Selection;
@@ -93,6 +94,8 @@ pub struct TrainingState {
     pub of: Option<String>,
     /// The folder of the last one that was begun with the model that is open.
     pub folder: Option<PathBuf>,
+    /// What was shown before the one under way.
+    pub(super) before: Option<ShownTraining>,
 }
 
 /// A workspace whose model is not where it was.

@@ -60,7 +60,11 @@ pub fn removable(spec: &NetworkSpec, kept: &Kept) -> Kept {
 
 /// Which heads the checkpoint of `config` kept, where it says so.
 pub(super) fn read_kept(config: &Config, spec: &NetworkSpec) -> Result<Kept> {
-    if let Some(kept) = config.section(KEPT_KEY).and_then(|s| s.get("kept").cloned()) {
+    let section = config.section(KEPT_KEY);
+    if let Some(kept) = section.as_ref().and_then(|s| s.get("kept").cloned()) {
+        // What is written beside it says no more: the version of the section, and the same heads for transformers 4.x.
+        config.settle(&["pruned_heads"]);
+        section.iter().for_each(|section| section.settle(&["version"]));
         return serde_json::from_value(kept).map_err(|e| config.unsupported(format!("'pillars.kept' is broken: {e}")));
     }
     // transformers 4.x writes {"0": [removed heads]} for single-stack models.

@@ -149,6 +149,17 @@ impl Model {
         bytes.into_iter().max_by_key(|(s, b)| (*b, s.bytes())).map_or(Stored::F32, |(s, _)| s)
     }
 
+    /// In what most bytes of the files are: blocks, where weights are quantized, else the type of [`Model::stored`].
+    pub fn in_files(&self) -> &'static str {
+        let mut bytes: HashMap<Option<&'static str>, u64> = HashMap::new();
+        for place in self.places.values() {
+            let block = self.checkpoint.block_name(&place.name);
+            *bytes.entry(block).or_default() += self.checkpoint.bytes_in_file(&place.name);
+        }
+        let most = bytes.into_iter().max_by_key(|(block, bytes)| (*bytes, *block));
+        most.and_then(|(block, _)| block).unwrap_or_else(|| self.stored().name())
+    }
+
     /// Parameters that the network reads, each stored tensor counted once.
     pub fn parameters(&self) -> u64 {
         let names: HashSet<&str> = self.places.values().map(|p| p.name.as_str()).collect();

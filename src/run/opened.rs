@@ -49,9 +49,9 @@ pub struct ModelFacts {
     pub bytes: u64,
     /// The same in the types in which they are read and written again: more where they are quantized.
     pub read_bytes: u64,
-    /// Element type of most weights.
+    /// Element type of most weights in the files, or the blocks in which they are quantized there.
     pub dtype: &'static str,
-    /// Bytes of one number of that type.
+    /// Bytes of one number of the type in which they are read.
     pub stored_width: usize,
     /// Stored tensors that the network does not read.
     pub unused: usize,
@@ -87,7 +87,7 @@ impl Opened {
             parameters: model.parameters(),
             bytes: model.checkpoint().bytes(),
             read_bytes: model.checkpoint().read_bytes(),
-            dtype: model.stored().name(),
+            dtype: model.in_files(),
             stored_width: model.stored().bytes(),
             unused: model.unused().len(),
             alignment: model.alignment_heads().into_iter().collect(),

@@ -141,6 +141,13 @@ pub struct TrainingProgress {
     pub notes: Vec<String>,
 }
 
+impl TrainingProgress {
+    /// Whether a stage of it began, or one did before it was resumed.
+    pub fn has_begun(&self) -> bool {
+        !self.stages.is_empty() || !self.records.is_empty()
+    }
+}
+
 /// A run under way: what it has reported, and how to control it.
 #[derive(Clone, Debug, Default)]
 pub struct Watched {

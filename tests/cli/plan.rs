@@ -371,6 +371,8 @@ fn an_analysis_says_what_heads_do_whether_they_are_redundant_and_a_plan_says_why
         32,
         "{text}"
     );
+    // To ask why takes no file.
+    assert_eq!(good(&["plan", &a, "--keep", "3", "--why", "--quiet"]), text);
     // Heads of a kind stay.
     let separators = |site: &Value| -> Vec<u64> {
         let values = site["baselines"]["separator"]["values"].as_array().unwrap().iter().enumerate();

@@ -159,6 +159,7 @@ fn training_tells_what_has_no_effect_and_how_much_of_the_held_out_data_it_measur
         assert!(told.contains("measured on 4 sequences, the first 2 of 12 batches of the held-out data"), "{told}");
         assert!(told.contains("--held-out-batches 12 measures all"), "{told}");
     }
+    assert!(table.contains("4 sequences held out"), "{table}");
     assert!(table.contains("of the whole model"), "{table}");
     let (table, said) = train("all", &["--held-out-every", "4", "--held-out-batches", "12", "--json"]);
     assert!(!said.contains("no effect") && !said.contains("--held-out-batches"), "{said}");

@@ -87,6 +87,9 @@ fn run(model: &Model, kept: &Kept, batch: &Batch) -> (Tensor, pillars::network::
 
 fn assert_same(written: &Path, source: &Model, kept: &Kept, batch: &Batch, what: &str) {
     let written = Model::open(written).unwrap();
+    // What this program writes it knows.
+    let unknown = written.notes().iter().find(|note| note.contains("not known to Pillars"));
+    assert!(unknown.is_none_or(|note| source.notes().contains(note)), "{what}: {unknown:?}");
     let (want, real) = run(source, kept, batch);
     let (got, _) = run(&written, &Kept::all(), batch);
     let difference = relative_difference(&got, &want, &real, 1);

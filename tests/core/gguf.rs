@@ -127,6 +127,8 @@ fn halves_come_back_bit_for_bit_and_blocks_near() {
         assert!(difference > 0.0 && difference < most, "{quantization}: {difference}");
         let said = read.notes().iter().any(|note| note.contains("quantized (Q8_0)"));
         assert_eq!(said, is_said, "{quantization}: {:?}", read.notes());
+        let told = if is_said { "Q8_0" } else { read.stored().name() };
+        assert_eq!(read.in_files(), told, "beside the bytes of the file stands what they are");
         // What was read is what is written again.
         let again = tempfile::tempdir().unwrap();
         let twice = through_gguf(&read, &Plan::from_mask(Kept::all()), again.path(), quantization);

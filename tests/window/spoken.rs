@@ -1,6 +1,6 @@
 //! What a screen reader finds: every control has a name, in every view and box.
 
-use eframe::egui::accesskit::Role;
+use eframe::egui::accesskit::{Role, Toggled};
 use eframe::egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
 
@@ -108,4 +108,38 @@ fn plots_say_their_values() {
     };
     // Where fewest heads stay, nothing beats what is there.
     assert!(said(&desk).contains("Pareto front") && said(&desk).contains("with 25 % of the heads"), "{}", said(&desk));
+}
+
+#[test]
+fn lists_say_what_is_chosen_and_every_box_is_named_by_its_setting() {
+    let desk = Desk::with_input("bert");
+    let list = desk.harness.get_by_role_and_label(Role::ComboBox, "Metric");
+    let (value, told) = (list.accesskit_node().value().unwrap(), list.accesskit_node().description().unwrap());
+    assert!(!value.is_empty() && told.starts_with(&value), "{value}: {told}");
+    for name in ["Groups per layer: auto", "Batch size: auto", "Sequence length: auto"] {
+        desk.harness.get_by_role_and_label(Role::CheckBox, name);
+    }
+    let root = desk.harness.root();
+    assert_eq!(root.accesskit_node().label().as_deref(), Some("Pillars"));
+}
+
+#[test]
+fn a_head_says_whether_it_stays_and_can_be_clicked() {
+    let mut desk = Desk::with_results("bert");
+    let head = desk.head("encoder.0", 1);
+    let name = head.to_string();
+    let told = |desk: &Desk| {
+        let node = desk.harness.get_by_role_and_label(Role::Cell, &name).accesskit_node();
+        (node.toggled(), node.description().unwrap_or_default())
+    };
+    let kept = desk.state().is_kept(head);
+    let (toggled, description) = told(&desk);
+    assert_eq!(toggled, Some(if kept { Toggled::True } else { Toggled::False }));
+    assert!(
+        description.starts_with(if kept { "kept" } else { "pruned" }) && description.contains("vote"),
+        "{description}"
+    );
+    desk.harness.get_by_role_and_label(Role::Cell, &name).click_accesskit();
+    desk.harness.run_ok();
+    assert_eq!(desk.state().selection.cursor, Some(head));
 }

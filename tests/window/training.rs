@@ -65,6 +65,23 @@ fn a_training_comes_back_with_its_model_and_after_a_restart() {
 }
 
 #[test]
+fn a_training_that_is_refused_leaves_what_is_shown_of_the_one_before() {
+    let mut desk = training(30.0);
+    desk.settle();
+    let before = records(desk.state());
+    assert!(before > 0 && desk.shows("sequences held out"), "{}", desk.messages());
+    // The folder is there, and nothing was said of going on with it.
+    desk.click("Train");
+    desk.settle();
+    let training = &desk.state().training;
+    assert!(training.failure.as_ref().is_some_and(|e| e.to_string().contains("not empty")), "{}", desk.messages());
+    assert_eq!(training.summary.as_ref().map(|s| s.outcome), Some(TrainingEnd::Done));
+    assert!(!training.is_resumable && records(desk.state()) == before);
+    assert!(!desk.shows("The run is not finished") && desk.shows("every head, trained"));
+    assert!(desk.harness.query_by_role_and_label(Role::Button, "Open the result").is_some());
+}
+
+#[test]
 fn a_training_that_was_stopped_is_resumed_after_a_restart() {
     let mut desk = training(100_000.0);
     desk.wait("a record", |state| records(state) >= 1);

@@ -229,3 +229,32 @@ fn a_run_is_foretold_and_remembered() {
     assert!(desk.shows("Last run: ") && !desk.shows("batches: about"));
     assert!(desk.state().last_run_secs.is_some_and(|seconds| seconds > 0.0));
 }
+
+#[test]
+fn the_first_steps_are_those_of_the_plan_in_front() {
+    let mut desk = desk([1440.0, 900.0]);
+    desk.command("keep 50 %");
+    desk.settle();
+    desk.press(Key::F6);
+    desk.settle();
+    let out = desk.folder.path().join("smaller");
+    desk.type_path((Modifiers::COMMAND, Key::E), &out);
+    assert!(desk.shows("That is all"), "{}", desk.messages());
+    // Another plan was neither measured nor exported.
+    desk.command("keep 25 %");
+    desk.settle();
+    assert!(desk.state().measured_now().is_none() && !desk.shows("That is all"), "{}", desk.messages());
+    assert!(desk.shows("What does the plan cost in quality?"));
+}
+
+#[test]
+fn the_panel_on_the_left_keeps_its_width_whatever_stands_in_it() {
+    let mut desk = desk([1440.0, 900.0]);
+    let width = |desk: &Desk| desk.place(Role::Button, "Overview").left();
+    let before = width(&desk);
+    let text = desk.folder.path().join("lines.txt");
+    std::fs::write(&text, "a line\nanother\n").unwrap();
+    desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &text);
+    assert!(desk.harness.query_by_role_and_label(Role::CheckBox, "Packed").is_some(), "{}", desk.messages());
+    assert_eq!(width(&desk), before);
+}

@@ -107,7 +107,7 @@ impl App {
             (training.watched, training.summary, training.failure) = (None, None, None);
             (training.is_resumable, training.of) = (false, None);
         }
-        training.folder = None;
+        (training.folder, training.before) = (None, None);
         *measured_revision += 1;
         *plan_revision += 1;
     }

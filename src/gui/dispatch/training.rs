@@ -6,6 +6,7 @@ use crate::chart::Unit;
 use crate::error::Result;
 use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
+use crate::gui::past::ShownTraining;
 use crate::run::{self, TrainSpec, Watched};
 use crate::task::Ticket;
 use crate::training::{Beginning, Control, RunFolder, TrainingEnd as End, TrainingSummary};
@@ -46,19 +47,39 @@ impl App {
         work: impl FnOnce(&Watched, &Ticket) -> Result<TrainingSummary> + Send + 'static,
     ) {
         let (training, watched) = (&mut self.state.training, Watched::default());
-        training.watched = Some((out.clone(), watched.clone()));
-        (training.summary, training.failure, training.is_resumable) = (None, None, false);
-        training.of = self.state.model.as_ref().map(|model| model.facts.fingerprint.clone());
-        training.folder = Some(out.clone());
+        training.failure = None;
+        training.before = Some(ShownTraining {
+            watched: training.watched.replace((out.clone(), watched.clone())),
+            summary: training.summary.take(),
+            is_resumable: std::mem::take(&mut training.is_resumable),
+            of: std::mem::replace(
+                &mut training.of,
+                self.state.model.as_ref().map(|model| model.facts.fingerprint.clone()),
+            ),
+            folder: training.folder.replace(out.clone()),
+        });
         self.state.jobs.start(JobKind::Train, title, move |ticket| {
             let summary = work(&watched, ticket)?;
             Ok(JobOutcome::Trained(out, Box::new(summary)))
         });
     }
 
-    /// Looks whether what ended can be gone on with.
+    /// Looks whether what ended can be gone on with. One that was refused before it began anything leaves what was shown
+    /// before it.
     pub(super) fn training_ended(&mut self) {
+        let open = self.state.model.as_ref().map(|model| &model.facts.fingerprint);
         let training = &mut self.state.training;
+        let has_begun = training.watched.as_ref().is_some_and(|(_, watched)| watched.progress().has_begun());
+        let is_refused = training.summary.is_none() && !has_begun;
+        if let Some(before) = training.before.take().filter(|_| is_refused) {
+            // Another model that was opened meanwhile brought a folder of its own.
+            if training.of.as_ref() == open {
+                training.folder = before.folder;
+            }
+            (training.watched, training.summary) = (before.watched, before.summary);
+            (training.is_resumable, training.of) = (before.is_resumable, before.of);
+            return;
+        }
         let is_done = training.summary.as_ref().is_some_and(|summary| summary.outcome == End::Done);
         let has_state = training.watched.as_ref().is_some_and(|(out, _)| RunFolder::at(out).has_state());
         training.is_resumable = has_state && !is_done;

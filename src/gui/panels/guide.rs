@@ -2,6 +2,7 @@
 
 use eframe::egui::{self, Align, Layout, RichText, Ui};
 
+use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
@@ -57,7 +58,11 @@ const STEPS: [GuideStep; 6] = [
     },
     GuideStep {
         name: "Export",
-        is_done: |state| state.export.done.is_some(),
+        // What was exported of another plan says nothing of the one in front.
+        is_done: |state| {
+            let (done, legal) = (state.export.done.as_ref(), state.legal_plan());
+            done.is_some_and(|(_, report)| legal.is_none_or(|legal| report.plan.kept == legal.kept))
+        },
         text: "Write the smaller checkpoint; it is reopened and compared with the masked model",
         command: Command::Export,
         verb: "Export…",
@@ -103,8 +108,19 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
     });
     ui.horizontal(|ui| match next {
         Some(step) => {
-            if work_of(step).is_some_and(|kind| cx.state.jobs.get(kind).is_some()) {
-                note(ui, cx.theme, "Running: its progress is below");
+            if let Some(job) = work_of(step).and_then(|kind| cx.state.jobs.get(kind)) {
+                // With very large letters the list of tasks may be out of sight. Where the button of the step was there is
+                // nothing to press, so that a second click stops nothing.
+                ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                    let stop = ui.add_enabled(!job.is_cancelling(), egui::Button::new("Cancel").small());
+                    if stop.accessible_name("Cancel this step").clicked() {
+                        cx.send(Action::CancelTask(job.id));
+                    }
+                    ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                        let text = RichText::new(format!("Running: {}", job.words())).small().color(cx.theme.muted);
+                        ui.add(egui::Label::new(text).truncate());
+                    });
+                });
             } else {
                 command_button(ui, cx, step.command, step.verb);
                 ui.add(egui::Label::new(RichText::new(step.text).small().color(cx.theme.muted)).truncate())

@@ -65,7 +65,8 @@ fn input(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
         }
         None => note(ui, cx.theme, "Nothing chosen. Drop a file on the window, or"),
     }
-    ui.horizontal(|ui| {
+    // In a line that is too long for the panel, the rest would widen it, for good.
+    ui.horizontal_wrapped(|ui| {
         command_button(ui, cx, Command::ChooseInput, "Choose…");
         command_button(ui, cx, Command::TypeInput, "Path…");
         let Some(input) = &run.input else { return };
@@ -141,7 +142,8 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
         .on_hover_text("How many groups the heads of a layer are put into (C in the paper)");
     ui.horizontal(|ui| {
         let mut auto = run.groups == Groups::Auto;
-        if ui.checkbox(&mut auto, "auto").on_hover_text("The number with the best mean silhouette").changed() {
+        let response = ui.checkbox(&mut auto, "auto").accessible_name("Groups per layer: auto");
+        if response.on_hover_text("The number with the best mean silhouette").changed() {
             run.groups = if auto { Groups::Auto } else { Groups::Fixed(2) };
         }
         if matches!(run.groups, Groups::PerSite(_) | Groups::PerKind(_)) {
@@ -187,7 +189,8 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     ui.horizontal(|ui| {
         let mut auto = run.batch_size.is_none();
         let hover = format!("{BATCH_SIZE}, or the largest of 4, 2 and 1 for which the memory limit has room");
-        if ui.checkbox(&mut auto, "auto").on_hover_text(hover).changed() {
+        let response = ui.checkbox(&mut auto, "auto").accessible_name("Batch size: auto");
+        if response.on_hover_text(hover).changed() {
             run.batch_size = (!auto).then_some(BATCH_SIZE);
         }
         if let Some(size) = &mut run.batch_size {
@@ -248,7 +251,8 @@ fn sequence_length(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     let label = label.on_hover_text("Longest sequence in tokens");
     ui.horizontal(|ui| {
         let mut auto = run.seq_len.is_none();
-        if ui.checkbox(&mut auto, "auto").on_hover_text("The model's own limit, 128 at most for text").changed() {
+        let response = ui.checkbox(&mut auto, "auto").accessible_name("Sequence length: auto");
+        if response.on_hover_text("The model's own limit, 128 at most for text").changed() {
             run.seq_len = (!auto).then_some(128);
         }
         if let Some(length) = &mut run.seq_len {
@@ -361,7 +365,7 @@ pub(super) fn progress(ui: &mut Ui, cx: Cx<'_>) {
     ui.horizontal(|ui| {
         let width = (ui.available_width() - 66.0).max(40.0);
         let bar = ProgressBar::new(share).desired_width(width).fill(cx.theme.accent);
-        ui.add(bar);
+        ui.add(bar).accessible_name(format!("Progress: {}", job.title));
         command_button(ui, cx, Command::Cancel, "Cancel");
     });
     note(ui, cx.theme, job.words());

@@ -72,7 +72,8 @@ fn job_row(ui: &mut Ui, cx: Cx<'_>, job: &Job) {
             bar.desired_width((ui.available_width() - told.size().x - CANCEL).clamp(LEAST_BAR, 220.0))
                 .desired_height(12.0)
                 .fill(cx.theme.accent),
-        );
+        )
+        .accessible_name(format!("Progress: {}", job.title));
         let stop = ui.add_enabled(!job.is_cancelling(), egui::Button::new("Cancel").small());
         let name = format!("Cancel: {}", job.title);
         ui.ctx().accesskit_node_builder(stop.id, |node| node.set_label(name.as_str()));

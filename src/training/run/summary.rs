@@ -138,6 +138,17 @@ impl TrainingSummary {
         }
     }
 
+    /// What quality is measured on: `8 sequences held out`.
+    pub fn measured_on(&self) -> String {
+        let sequences = self.held_out.map(|held_out| counted(held_out.sequences, "sequences"));
+        match (sequences, self.in_sample) {
+            (Some(sequences), true) => format!("{sequences} in-sample"),
+            (Some(sequences), false) => format!("{sequences} held out"),
+            (None, true) => "in-sample".to_owned(),
+            (None, false) => "held-out".to_owned(),
+        }
+    }
+
     /// Quality at every stage that was measured, in order.
     pub fn stages(&self) -> Vec<StageQuality> {
         let is_text = self.unigram_loss.is_some();

@@ -68,7 +68,15 @@ fn heads(ui: &mut Ui, cx: Cx<'_>, side: &Overview, name: &str) {
         stored: row.site.layer,
     };
     let shape: Shape = side.rows.iter().map(of).collect();
-    let grid = HeadGrid { shape: &shape, order: None, summaries: &[], bars: None, cursor: None, site: None };
+    let grid = HeadGrid {
+        shape: &shape,
+        order: None,
+        summaries: &[],
+        bars: None,
+        cursor: None,
+        site: None,
+        is_clickable: false,
+    };
     let missing = color(theme.figure.missing);
     let row = |site: Site| {
         let row = side.rows.iter().find(|row| row.site == site);

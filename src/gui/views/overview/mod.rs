@@ -158,6 +158,7 @@ impl OverviewView {
             bars: drawn.and_then(|d| d.layers.as_ref()),
             cursor: state.selection.cursor,
             site: state.selection.site,
+            is_clickable: true,
         };
         let pointed = ScrollArea::both().auto_shrink(false).show(ui, |ui| {
             let row = |site: Site| {

@@ -7,6 +7,7 @@ use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::widgets::{Pointed, command_item};
+use crate::network::Head;
 
 impl OverviewView {
     /// Turns clicks, drags and keys into wishes.
@@ -19,17 +20,15 @@ impl OverviewView {
         if response.clicked() || response.drag_started() {
             response.request_focus();
         }
+        if let Some(head) = pointed.asked {
+            self.click_on(cx, head);
+        }
         if let Some(head) = pointed.head {
             if response.clicked() {
                 match (modifiers.shift, modifiers.command) {
                     (true, _) => cx.send(Action::SelectTo(head)),
                     (_, true) => cx.send(Action::SelectAlso(head)),
-                    _ => {
-                        cx.send(Action::Select(head));
-                        if self.click == Click::Flip {
-                            cx.send(Action::SetKept(vec![head], !cx.state.is_kept(head)));
-                        }
-                    }
+                    _ => self.click_on(cx, head),
                 }
             }
             if response.secondary_clicked() && !cx.state.selection.heads.contains(&head) {
@@ -65,6 +64,14 @@ impl OverviewView {
         });
         if response.has_focus() {
             walk(ui, cx, response.id);
+        }
+    }
+
+    /// What a plain click on a head does.
+    fn click_on(&self, cx: Cx<'_>, head: Head) {
+        cx.send(Action::Select(head));
+        if self.click == Click::Flip {
+            cx.send(Action::SetKept(vec![head], !cx.state.is_kept(head)));
         }
     }
 }

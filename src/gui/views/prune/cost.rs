@@ -38,8 +38,12 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
                 ui.label(RichText::new(&row.name).color(theme.muted)).on_hover_text(&row.meaning);
                 ui.label(row.unit.format(row.before)).on_hover_text(&row.meaning);
                 ui.label(RichText::new(row.unit.format(row.after)).strong()).on_hover_text(&row.meaning);
-                let same = row.before == row.after;
-                let change = RichText::new(row.change()).color(if same { theme.muted } else { theme.good });
+                let color = match row.is_worse() {
+                    true => theme.warning,
+                    false if row.before == row.after || row.after.is_nan() => theme.muted,
+                    false => theme.good,
+                };
+                let change = RichText::new(row.change()).color(color);
                 ui.label(change).on_hover_text(&row.meaning);
                 if let Some(width) = bar_width {
                     bar(ui, cx, row.ratio(), width);

@@ -60,7 +60,8 @@ pub(super) fn choice_ui(ui: &mut Ui, cx: Cx<'_>) {
         match (state.jobs.get(JobKind::Repair), state.repair_now()) {
             (Some(job), _) => {
                 let share = job.progress.fraction().unwrap_or(0.0) as f32;
-                ui.add(ProgressBar::new(share).desired_width(70.0).fill(theme.accent));
+                let bar = ProgressBar::new(share).desired_width(70.0).fill(theme.accent);
+                ui.add(bar).accessible_name(format!("Progress: {}", job.title));
                 if ui.button("Cancel").clicked() {
                     cx.send(Action::Cancel(JobKind::Repair));
                 }

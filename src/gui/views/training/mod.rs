@@ -92,7 +92,8 @@ impl TrainingView {
             let share = job.progress.fraction().unwrap_or(0.0) as f32;
             let place = vec2(ui.available_width(), START);
             ui.allocate_ui_with_layout(place, Layout::left_to_right(Align::Center), |ui| {
-                ui.add(ProgressBar::new(share).desired_height(10.0).fill(theme.accent));
+                let bar = ProgressBar::new(share).desired_height(10.0).fill(theme.accent);
+                ui.add(bar).accessible_name(format!("Progress: {}", job.title));
             });
             ui.horizontal_wrapped(|ui| {
                 command_button(ui, cx, Command::PauseTraining, if paused { "Resume" } else { "Pause" });
@@ -212,6 +213,10 @@ fn summary_ui(ui: &mut Ui, cx: Cx<'_>, out: &std::path::Path, summary: &Training
                 ui.end_row();
             }
         });
+        // A thousandth of a metric means something of thousands of sequences alone.
+        if summary.held_out.is_some() {
+            note(ui, theme, format!("Measured on {}", summary.measured_on()));
+        }
     }
     facts(ui, "summary", |ui| {
         if let Some(score) = summary.final_translation {

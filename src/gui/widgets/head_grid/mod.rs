@@ -4,6 +4,7 @@ mod bars;
 mod geometry;
 mod paint;
 
+use eframe::egui::accesskit::{Action, Toggled};
 use eframe::egui::{Color32, Id, Pos2, Rect, Response, Role, Sense, Ui, WidgetInfo};
 
 use self::geometry::Geometry;
@@ -40,6 +41,8 @@ pub(crate) struct HeadGrid<'a> {
     pub cursor: Option<Head>,
     /// The layer shown by other views.
     pub site: Option<Site>,
+    /// Whether a head does something when it is clicked.
+    pub is_clickable: bool,
 }
 
 /// What the pointer is over and did.
@@ -51,6 +54,8 @@ pub(crate) struct Pointed {
     pub pressed: Option<Head>,
     /// The name of a layer was clicked.
     pub row: Option<Site>,
+    /// The head that a screen reader clicked.
+    pub asked: Option<Head>,
 }
 
 /// Cells of which each gets a node of its own for screen readers; beyond, only the cursor is spoken.
@@ -76,7 +81,7 @@ impl HeadGrid<'_> {
             self.summarize(ui, theme, &geometry, &response);
         }
         self.layer_bars(ui, theme, &geometry, &response);
-        self.speak(ui, &geometry, &response, &|head: Head| row(head.site)(head.head), &spoken);
+        let asked = self.speak(ui, &geometry, &response, &|head: Head| row(head.site)(head.head), &spoken);
         let pointer = response.interact_pointer_pos().or(response.hover_pos());
         let (by_pointer, origin) = ui.input(|i| (i.pointer.any_click(), i.pointer.press_origin()));
         let by_key = response.clicked() && !by_pointer;
@@ -86,10 +91,10 @@ impl HeadGrid<'_> {
             .filter(|p| response.clicked() && by_pointer && p.x < geometry.origin.x)
             .and_then(|p| self.shape.sites().get(geometry.row_at(p.y)?))
             .map(|s| s.site);
-        Pointed { response, head, pressed, row: name }
+        Pointed { response, head, pressed, row: name, asked }
     }
 
-    /// Names the grid and, where they are few enough, every cell for screen readers.
+    /// Names the grid and, where they are few enough, every cell for screen readers; the head that one of them clicked.
     fn speak(
         &self,
         ui: &Ui,
@@ -97,7 +102,7 @@ impl HeadGrid<'_> {
         response: &Response,
         cell: &impl Fn(Head) -> HeadCell,
         spoken: &impl Fn(Head) -> String,
-    ) {
+    ) -> Option<Head> {
         let state = |head: Head| {
             let cell = cell(head);
             let pinned = if cell.pinned { ", pinned" } else { "" };
@@ -109,27 +114,39 @@ impl HeadGrid<'_> {
             info
         });
         // Off unless a screen reader (or a test) listens.
-        if ui.ctx().accesskit_node_builder(response.id, |_| ()).is_none() {
-            return;
-        }
+        ui.ctx().accesskit_node_builder(response.id, |_| ())?;
         let total: usize = self.shape.sites().iter().map(|s| s.heads).sum();
         if total > SPOKEN {
-            return;
+            return None;
         }
+        let mut asked = None;
         for (row, site) in self.shape.sites().iter().enumerate() {
             for column in 0..site.heads {
                 let head = Head::new(site.site, self.head_in(row, column));
                 let id: Id = response.id.with(head);
                 let place = geometry.place(row, site, column);
                 let cell_response = ui.interact(place, id, Sense::hover());
+                let (look, words) = (cell(head), state(head));
                 cell_response.widget_info(|| {
-                    let mut info =
-                        WidgetInfo::selected(Role::Cell, ui.is_enabled(), cell(head).selected, head.to_string());
-                    info.current_text_value = Some(state(head));
+                    let mut info = WidgetInfo::labeled(Role::Cell, ui.is_enabled(), head.to_string());
+                    info.current_text_value = Some(words.clone());
                     info
                 });
+                ui.ctx().accesskit_node_builder(id, |node| {
+                    node.set_toggled(if look.kept { Toggled::True } else { Toggled::False });
+                    node.set_selected(look.selected);
+                    // Not every screen reader reads the value of a cell.
+                    node.set_description(words);
+                    if self.is_clickable {
+                        node.add_action(Action::Click);
+                    }
+                });
+                if self.is_clickable && ui.input(|i| i.has_accesskit_action_request(id, Action::Click)) {
+                    asked = Some(head);
+                }
             }
         }
+        asked
     }
 
     fn head_in(&self, row: usize, column: usize) -> usize {
