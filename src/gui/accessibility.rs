@@ -1,13 +1,15 @@
 //! What is told to screen readers beyond what egui tells them.
 
-use eframe::egui::accesskit::{Node, Role};
+use std::collections::{HashMap, HashSet};
+
+use eframe::egui::accesskit::{Node, NodeId, Role};
 use eframe::egui::{Context, FullOutput, Plugin};
 
 /// The name of the window.
 const WINDOW: &str = "Pillars";
 
-/// Completes what a frame tells screen readers: the window has a name, and lists say what is chosen in them. On Linux the
-/// value of a list reaches nobody, its description does.
+/// Completes what a frame tells screen readers: the window has a name, the cells of a grid are in it, and lists say what is
+/// chosen in them. On Linux the value of a list reaches nobody, its description does.
 pub(super) struct Accessibility;
 
 impl Plugin for Accessibility {
@@ -26,6 +28,40 @@ impl Plugin for Accessibility {
                 describe(node);
             }
         }
+        gather_cells(&mut update.nodes);
+    }
+}
+
+fn of_role(nodes: &[(NodeId, Node)], role: Role) -> HashSet<NodeId> {
+    nodes.iter().filter(|(_, node)| node.role() == role).map(|(id, _)| *id).collect()
+}
+
+/// Puts cells that stand behind a grid into it.
+fn gather_cells(nodes: &mut [(NodeId, Node)]) {
+    let cells = of_role(nodes, Role::Cell);
+    if cells.is_empty() {
+        return;
+    }
+    let grids = of_role(nodes, Role::Grid);
+    let mut inside: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+    for (_, node) in nodes.iter_mut() {
+        if !node.children().iter().any(|child| cells.contains(child)) {
+            continue;
+        }
+        let (mut grid, mut outside) = (None, Vec::new());
+        for child in node.children() {
+            if grids.contains(child) {
+                grid = Some(*child);
+            }
+            match grid {
+                Some(grid) if cells.contains(child) => inside.entry(grid).or_default().push(*child),
+                _ => outside.push(*child),
+            }
+        }
+        node.set_children(outside);
+    }
+    for (id, node) in nodes.iter_mut() {
+        inside.remove(id).into_iter().flatten().for_each(|cell| node.push_child(cell));
     }
 }
 
@@ -37,4 +73,44 @@ fn describe(node: &mut Node) {
         None => value.to_owned(),
     };
     node.set_description(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_behind_a_grid_are_put_into_it() {
+        let node = |role, children: &[u64]| {
+            let mut node = Node::new(role);
+            children.iter().for_each(|id| node.push_child(NodeId(*id)));
+            node
+        };
+        let roles = [
+            (0, node(Role::Window, &[1, 2, 3, 4, 5])),
+            (1, node(Role::Cell, &[])),
+            (2, node(Role::Grid, &[])),
+            (3, node(Role::Cell, &[])),
+            (4, node(Role::Label, &[])),
+            (5, node(Role::Cell, &[])),
+        ];
+        let mut nodes: Vec<_> = roles.into_iter().map(|(id, node)| (NodeId(id), node)).collect();
+        gather_cells(&mut nodes);
+        let ids = |ids: &[u64]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+        assert_eq!(nodes[0].1.children(), ids(&[1, 2, 4]));
+        assert_eq!(nodes[2].1.children(), ids(&[3, 5]));
+    }
+
+    #[test]
+    fn a_list_tells_its_choice_before_its_meaning() {
+        let mut node = Node::new(Role::ComboBox);
+        describe(&mut node);
+        assert_eq!(node.description(), None);
+        node.set_value("cosine");
+        describe(&mut node);
+        assert_eq!(node.description(), Some("cosine"));
+        node.set_description("What heads are compared by");
+        describe(&mut node);
+        assert_eq!(node.description(), Some("cosine: What heads are compared by"));
+    }
 }

@@ -139,6 +139,8 @@ fn a_head_says_whether_it_stays_and_can_be_clicked() {
         description.starts_with(if kept { "kept" } else { "pruned" }) && description.contains("vote"),
         "{description}"
     );
+    let grid = desk.harness.get_by_role_and_label(Role::Grid, "Heads").accesskit_node();
+    assert_eq!(grid.children().filter(|node| node.role() == Role::Cell).count(), 8);
     desk.harness.get_by_role_and_label(Role::Cell, &name).click_accesskit();
     desk.harness.run_ok();
     assert_eq!(desk.state().selection.cursor, Some(head));
