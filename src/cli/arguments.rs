@@ -17,7 +17,6 @@ use super::effects::Idle;
 use super::examples::with_examples;
 use super::experiment::ExperimentArgs;
 use super::figure::FigureArgs;
-use super::is_near;
 use super::repair::RepairArgs;
 use super::train::TrainArgs;
 
@@ -159,6 +158,24 @@ fn mistyped(command: &mut Command, words: &[OsString]) -> Option<clap::Error> {
     let near = command.get_subcommands().map(Command::get_name).find(|name| is_near(name, typed))?.to_owned();
     let told = format!("'{typed}' is no command: did you mean 'pillars {near}'?");
     Some(command.error(ErrorKind::InvalidSubcommand, told))
+}
+
+/// Whether two words are the same but for two letters, changed, left out or put in.
+pub(super) fn is_near(word: &str, other: &str) -> bool {
+    const FAR: usize = 2;
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (i, a) in word.chars().enumerate() {
+        let mut before = i;
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+        for (j, b) in other.chars().enumerate() {
+            let [left, above] = [row[j], row[j + 1]];
+            row[j + 1] = (before + usize::from(a != b)).min(left + 1).min(above + 1);
+            before = above;
+        }
+    }
+    row.last().is_some_and(|apart| *apart <= FAR)
 }
 
 fn with_negative_numbers(command: Command) -> Command {

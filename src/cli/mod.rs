@@ -33,7 +33,7 @@ use crate::error::{Error, ErrorKind};
 use crate::hub::{HubCache, locate};
 use crate::model::Model;
 use crate::task::caught;
-use arguments::{Arguments, CliCommand};
+use arguments::{Arguments, CliCommand, is_near};
 use console::Console;
 
 /// Runs the program with the arguments of the process.
@@ -132,24 +132,6 @@ fn check_there(model: &Path) -> crate::Result<()> {
         |name| format!("did you mean 'pillars {name}'? pillars --help lists the commands"),
     );
     Err(Error::usage(format!("'{typed}' is no command, and there is no such file or folder")).hint(hint))
-}
-
-/// Whether two words are the same but for two letters, changed, left out or put in.
-fn is_near(word: &str, other: &str) -> bool {
-    const FAR: usize = 2;
-    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
-    for (i, a) in word.chars().enumerate() {
-        let mut before = i;
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-        for (j, b) in other.chars().enumerate() {
-            let [left, above] = [row[j], row[j + 1]];
-            row[j + 1] = (before + usize::from(a != b)).min(left + 1).min(above + 1);
-            before = above;
-        }
-    }
-    row.last().is_some_and(|apart| *apart <= FAR)
 }
 
 #[cfg(feature = "gui")]
