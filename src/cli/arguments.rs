@@ -213,7 +213,7 @@ mod tests {
             ["pillars", "train", "--lr", "-1", "above 0"],
             ["pillars", "repair", "--ridge", "-1", "no ridge"],
             ["pillars", "analyze", "--seed", "-1", "at least 0"],
-            ["pillars", "analyse", "classifier", "--data", "did you mean 'pillars analyze'?"],
+            ["pillars", "prunes", "classifier", "--data", "did you mean 'pillars prune'?"],
         ] {
             let [typed @ .., part] = words;
             let said = Arguments::typed(typed.map(OsString::from)).unwrap_err().to_string();
