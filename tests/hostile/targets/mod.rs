@@ -80,11 +80,14 @@ impl Named {
     }
 }
 
+/// Reads a file of these bytes.
+type ReadBytes = Box<dyn Fn(&[u8]) -> pillars::Result<()>>;
+
 /// A reader of files, files that it reads, and the most that reading one may ask for in one piece.
 pub(crate) struct Target {
     pub(crate) seeds: Vec<Vec<u8>>,
     most: usize,
-    read: Box<dyn Fn(&[u8]) -> pillars::Result<()>>,
+    read: ReadBytes,
     /// Where files lie that are read.
     _folder: Option<TempDir>,
 }
