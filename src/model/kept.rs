@@ -62,8 +62,9 @@ pub fn removable(spec: &NetworkSpec, kept: &Kept) -> Kept {
 pub(super) fn read_kept(config: &Config, spec: &NetworkSpec) -> Result<Kept> {
     let section = config.section(KEPT_KEY);
     if let Some(kept) = section.as_ref().and_then(|s| s.get("kept").cloned()) {
-        // What is written beside it says no more: the version of the section, and the same heads for transformers 4.x.
-        config.settle(&["pruned_heads"]);
+        // What is written beside it says no more: the version of the section, the same heads for transformers 4.x, and the name
+        // of the code for MLX.
+        config.settle(&["pruned_heads", "model_file"]);
         section.iter().for_each(|section| section.settle(&["version"]));
         return serde_json::from_value(kept).map_err(|e| config.unsupported(format!("'pillars.kept' is broken: {e}")));
     }
