@@ -170,18 +170,14 @@ impl Checked {
 mod tests {
     use super::*;
     use crate::corpus::Input;
+    use crate::run::testing::varied_tokens;
     use crate::run::{Opened, Spec};
 
     #[test]
     fn what_comes_after_the_batches_counts_too() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bert");
         let scratch = tempfile::tempdir().unwrap();
-        let path = scratch.path().join("tokens.jsonl");
-        let line = |l: usize| {
-            let ids: Vec<String> = (0..12).map(|t| (5 + (l * 31 + t * t * 7 + t * l) % 90).to_string()).collect();
-            format!("{{\"input_ids\": [{}]}}\n", ids.join(", "))
-        };
-        std::fs::write(&path, (0..12).map(line).collect::<String>()).unwrap();
+        let path = varied_tokens(scratch.path());
         let opened = Opened::open(&folder, &Ticket::default()).unwrap();
         let spec = Spec { input: Some(Input::Tokens(path)), ..Spec::default() };
         let run = spec.check(&opened).unwrap();

@@ -102,18 +102,14 @@ mod tests {
     use super::*;
     use crate::corpus::Input;
     use crate::plan::{Amount, Method};
+    use crate::run::testing::varied_tokens;
     use crate::run::{Opened, Spec};
 
     #[test]
     fn batches_choose_alone_and_one_batch_agrees_with_itself() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bert");
         let scratch = tempfile::tempdir().unwrap();
-        let path = scratch.path().join("tokens.jsonl");
-        let line = |l: usize| {
-            let ids: Vec<String> = (0..12).map(|t| (5 + (l * 31 + t * t * 7 + t * l) % 90).to_string()).collect();
-            format!("{{\"input_ids\": [{}]}}\n", ids.join(", "))
-        };
-        std::fs::write(&path, (0..12).map(line).collect::<String>()).unwrap();
+        let path = varied_tokens(scratch.path());
         let opened = Opened::open(&folder, &Ticket::default()).unwrap();
         let run = |batch_size: usize| {
             let spec = Spec {

@@ -36,6 +36,8 @@ mod prune;
 mod repair;
 mod rounds;
 mod spec;
+#[cfg(test)]
+mod testing;
 mod train;
 mod twins;
 mod within;
