@@ -248,6 +248,11 @@ impl State {
         }
     }
 
+    /// What the model that is open is called in the names of files.
+    pub(super) fn model_name(&self) -> &str {
+        self.model.as_ref().map_or("model", |model| model.facts.name.as_str())
+    }
+
     /// The results that are shown, with what was made of them; `None` before a first run.
     pub(super) fn findings(&self) -> Option<Findings> {
         let results = self.results.clone()?;

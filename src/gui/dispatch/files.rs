@@ -108,12 +108,15 @@ impl App {
             return;
         }
         let folder = self.state.model.as_ref().and_then(|m| m.facts.folder.parent().map(Path::to_path_buf));
-        let name = self.state.model.as_ref().map_or_else(|| "model".to_owned(), |m| m.facts.name.clone());
+        let name = purpose.proposed_name(self.state.model_name());
         self.state.jobs.start(JobKind::Dialog, "Choose a path", move |_| {
             let began = Instant::now();
             let mut dialog = rfd::FileDialog::new().set_title(title(purpose));
             if let Some(folder) = folder {
                 dialog = dialog.set_directory(folder);
+            }
+            if let Some(name) = name {
+                dialog = dialog.set_file_name(name);
             }
             let chosen = match purpose {
                 PathPurpose::Open | PathPurpose::Images | PathPurpose::Relocate | PathPurpose::CompareModel => {
@@ -124,14 +127,12 @@ impl App {
                     .add_filter("Workspaces, plans, analyses, GGUF models", &["pillars", "json", "gguf"])
                     .pick_file(),
                 PathPurpose::Compare => dialog.add_filter("Analyses", &["json"]).pick_file(),
-                PathPurpose::SaveWorkspace => dialog.set_file_name(format!("{name}.pillars")).save_file(),
-                PathPurpose::SavePlan => dialog.set_file_name("plan.json").save_file(),
-                PathPurpose::SaveAnalysis => dialog.set_file_name("analysis.json").save_file(),
-                PathPurpose::Export => dialog.set_file_name(format!("{name}-pruned")).save_file(),
-                PathPurpose::Train => dialog.set_file_name(format!("{name}-trained")).save_file(),
-                PathPurpose::Picture(view) => {
-                    dialog.set_file_name(format!("{}.svg", view.title().to_lowercase())).save_file()
-                }
+                PathPurpose::SaveWorkspace
+                | PathPurpose::SavePlan
+                | PathPurpose::SaveAnalysis
+                | PathPurpose::Export
+                | PathPurpose::Train
+                | PathPurpose::Picture(_) => dialog.save_file(),
             };
             Ok(JobOutcome::Chosen(purpose, chosen, began.elapsed() < UNSEEN))
         });

@@ -214,9 +214,8 @@ fn first_text(overlay: &Option<Overlay>, cx: Cx<'_>) -> String {
         Some(Overlay::Path(PathPurpose::SaveWorkspace)) => {
             cx.state.file.as_ref().map_or_else(String::new, |f| f.display().to_string())
         }
-        Some(Overlay::Path(PathPurpose::Picture(view))) => {
-            let model = cx.state.model.as_ref().map_or("model", |m| m.facts.name.as_str());
-            format!("{model}-{}.svg", view.title().to_lowercase())
+        Some(Overlay::Path(purpose @ PathPurpose::Picture(_))) => {
+            purpose.proposed_name(cx.state.model_name()).unwrap_or_default()
         }
         _ => String::new(),
     }
