@@ -35,6 +35,13 @@ fn no_view_of_a_large_model_has_a_long_frame() {
         let next = key_events(Modifiers::NONE, Key::CloseBracket);
         check(&format!("next layer in {name}"), window.longest(next));
     }
+    // While a worker counts what changed plans save, the rows that were counted before stay.
+    window.press(Modifiers::COMMAND, Key::D);
+    window.settle();
+    window.press(Modifiers::COMMAND, Key::A);
+    window.press(Modifiers::NONE, Key::F);
+    let state = window.app.state();
+    assert!(state.outlook.is_none() && state.compared.len() == 2, "{} rows", state.compared.len());
 }
 
 #[test]

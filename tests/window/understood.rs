@@ -178,6 +178,11 @@ fn the_palette_finds_amounts_heads_and_layers() {
     let proposal = desk.state().draft.now().active().proposal.clone().unwrap();
     assert_eq!(proposal.amount, Amount::Ratio(0.5));
     assert_eq!(desk.kept(), 4);
+    // While the sign of a share is still to be typed, nothing says that there is no such amount.
+    desk.chord(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::P);
+    desk.type_text("keep 50");
+    assert!(desk.shows("Keep 50 % of all heads") && !desk.shows("No such amount"));
+    desk.press(Key::Escape);
     desk.command("keep 1");
     desk.settle();
     assert_eq!(desk.state().draft.now().active().proposal.as_ref().unwrap().amount, Amount::Keep(1));

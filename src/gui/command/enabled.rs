@@ -20,6 +20,7 @@ impl Command {
         };
         let legal = || match &state.outlook {
             Some(Ok(_)) => Ok(()),
+            None if state.model.is_some() => Err("what the plan saves is being counted"),
             None => Err("open a model first"),
             Some(Err(_)) => Err("the plan cannot be carried out as it is"),
         };

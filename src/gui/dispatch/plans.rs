@@ -185,14 +185,16 @@ impl App {
     pub(super) fn plan_changed(&mut self) {
         self.state.plan_revision += 1;
         let length = self.state.run.cost_length();
-        let before = std::mem::take(&mut self.state.compared);
         let Some(model) = &self.state.model else {
             self.state.outlook = None;
+            self.state.compared.clear();
             return;
         };
+        let before = self.state.compared.clone();
         let (plans, shape) = (self.state.draft.now().plans().to_vec(), Arc::clone(&model.facts));
         let is_quick = shape.shape.sites().iter().map(|site| site.heads).sum::<usize>() <= AT_ONCE;
         let opened = Arc::clone(&model.model);
+        let are_as_many = before.len() == plans.len();
         let compare = move |plan: NamedPlan| {
             // While a threshold moves, only one of them changes.
             let same = before.iter().find(|c| c.plan == plan).cloned();
@@ -207,6 +209,11 @@ impl App {
             self.adopt_compared(revision, work());
         } else {
             self.state.outlook = None;
+            // Rows stay until they are counted anew, so that none of them flickers; where plans came or went, each row is of
+            // another one.
+            if !are_as_many {
+                self.state.compared.clear();
+            }
             self.state
                 .jobs
                 .start(JobKind::Cost, "Count what plans save", move |_| Ok(JobOutcome::Compared(revision, work())));

@@ -91,16 +91,17 @@ fn holds(text: &str, typed: &str) -> bool {
     typed.split_whitespace().all(|word| text.contains(word))
 }
 
-/// `keep 70 %`, `keep 70 % of every layer`, `keep 3`: an amount for the plan being edited.
+/// `keep 70 %`, `keep 70`, `keep 70 % of every layer`, `keep 3`: an amount for the plan being edited.
 fn amount(typed: &str, state: &State) -> Option<PaletteLine> {
     let rest = typed.strip_prefix("keep")?;
     let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ' ')).unwrap_or(rest.len());
     let number: f64 = rest[..end].trim().parse().ok()?;
     let after = rest[end..].trim();
-    let is_share = after.starts_with('%') || after.starts_with("percent");
-    let every_layer = after.contains("layer");
     state.results.as_ref()?;
     let largest = state.model.as_ref()?.facts.shape.sites().iter().map(|site| site.heads).max()?;
+    // More than any layer has is meant as a share, also while its sign is still to be typed.
+    let is_share = after.starts_with('%') || after.starts_with("percent") || number > largest as f64;
+    let every_layer = after.contains("layer");
     let (amount, text) = match is_share {
         // A share of nothing keeps no head, and none is more than all.
         true if !(number > 0.0 && number <= 100.0) => return None,
@@ -108,7 +109,7 @@ fn amount(typed: &str, state: &State) -> Option<PaletteLine> {
             (Amount::LayerRatio(number / 100.0), format!("Keep {number} % of the heads of every layer"))
         }
         true => (Amount::Ratio(number / 100.0), format!("Keep {number} % of all heads")),
-        false if number.fract() != 0.0 || number < 1.0 || number > largest as f64 => return None,
+        false if number.fract() != 0.0 || number < 1.0 => return None,
         false => (Amount::Keep(number as usize), format!("Keep {} in every layer", counted(number as u64, "heads"))),
     };
     let proposal = state.draft.now().active().proposal.clone().unwrap_or_else(|| state.first_proposal());

@@ -21,12 +21,29 @@ pub(super) fn bars(state: &State) -> Option<CostBars> {
     ))
 }
 
-pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
-    heading(ui, cx.theme, "What it saves");
-    let Some(bars) = bars(cx.state) else {
-        note(ui, cx.theme, "The plan cannot be carried out as it is; the left says why");
-        return;
-    };
+/// What was counted last.
+#[derive(Default)]
+pub(super) struct CostTable {
+    counted: Option<CostBars>,
+}
+
+impl CostTable {
+    /// Draws it. While a worker counts what a plan of a large model saves, what was counted before stays, so that nothing
+    /// flickers while a slider moves.
+    pub(super) fn ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
+        heading(ui, cx.theme, "What it saves");
+        if cx.state.outlook.is_some() {
+            self.counted = bars(cx.state);
+        }
+        match (&self.counted, &cx.state.outlook) {
+            (Some(bars), _) => table(ui, cx, bars),
+            (None, None) => note(ui, cx.theme, "Counting what the plan saves"),
+            (None, Some(_)) => note(ui, cx.theme, "The plan cannot be carried out as it is; the left says why"),
+        }
+    }
+}
+
+fn table(ui: &mut Ui, cx: Cx<'_>, bars: &CostBars) {
     let theme = cx.theme;
     // A table that is wider than its column would widen everything below it.
     let bar_width = Some(ui.available_width() - 400.0).filter(|width| *width >= 40.0).map(|width| width.min(220.0));

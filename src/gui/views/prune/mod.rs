@@ -52,6 +52,7 @@ enum Shows {
 #[derive(Default)]
 pub(super) struct Prune {
     plans: plans::Plans,
+    cost: cost::CostTable,
     export: export::ExportPanel,
     /// What a person chose to see.
     chosen: Option<Shows>,
@@ -224,7 +225,7 @@ impl Prune {
             Shows::Layers => repair::bars_ui(ui, cx, picture, height),
             Shows::Cost => {}
         }
-        cost::ui(ui, cx);
+        self.cost.ui(ui, cx);
         quality::result_ui(ui, cx);
         repair::result_ui(ui, cx);
         repair::quality_ui(ui, cx);
