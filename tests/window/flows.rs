@@ -378,6 +378,10 @@ fn a_training_run_is_watched_paused_and_opened() {
         desk.harness.get_by_role_and_label(Role::SpinButton, label).set_value_accesskit(value);
         desk.harness.run();
     };
+    // What is set for most runs lies above the fold.
+    let bottom = |label: &str| desk.harness.get_by_role_and_label(Role::SpinButton, label).rect().bottom();
+    let fold = desk.harness.get_by_role_and_label(Role::TextInput, "Folder").rect().top();
+    assert!(bottom("Steps") < fold && bottom("Fine-tuning steps") < fold);
     set(&mut desk, "Steps", 5000.0);
     set(&mut desk, "Fine-tuning steps", 10.0);
     // Seed and type are those of the left panel.

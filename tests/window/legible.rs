@@ -158,7 +158,23 @@ fn words_are_whole_and_apart_in_every_view() {
 /// Windows in which nothing that is needed may lie beyond an edge.
 const ROOMY: [[f32; 2]; 3] = [[1000.0, 640.0], [1280.0, 800.0], [1440.0, 900.0]];
 
+/// The rails and handles of scroll bars that are shown without the pointer over them.
+fn bars(shape: &Shape) -> usize {
+    match shape {
+        Shape::Rect(bar) => {
+            let is_bar = (bar.rect.width() - 6.0).abs() < 0.5 && bar.rect.height() > 40.0 && bar.fill.a() > 0;
+            usize::from(is_bar)
+        }
+        Shape::Vec(shapes) => shapes.iter().map(bars).sum(),
+        _ => 0,
+    }
+}
+
 impl Desk {
+    fn bars(&self) -> usize {
+        self.harness.output().shapes.iter().map(|shape| bars(&shape.shape)).sum()
+    }
+
     /// The words of this role that lie beyond the sides of the views, which end at the inspector.
     fn beyond(&self, role: Role, names: &[&str]) -> Vec<String> {
         // In a small window the inspector stands at the left too.
@@ -210,5 +226,15 @@ fn tabs_tools_and_columns_are_in_sight_in_a_small_window() {
         let columns = ["loss", "random\nheads", "heads", "tokens/s", "parameters"];
         faults.extend(desk.beyond(Role::Label, &columns).into_iter().map(|fault| format!("{size:?}: {fault}")));
     }
+    // A list that goes on below its box says so by a bar: keys, and the menu of views in a low window.
+    let before = desk.bars();
+    desk.press(Key::F1);
+    assert!(desk.bars() > before, "the list of keys shows no bar");
+    desk.press(Key::Escape);
+    desk.harness.set_size(egui::vec2(1440.0, 560.0));
+    desk.harness.run_ok();
+    let before = desk.bars();
+    desk.click("View");
+    assert!(desk.bars() > before, "the menu shows no bar");
     assert!(faults.is_empty(), "{faults:#?}");
 }

@@ -7,7 +7,7 @@ use crate::gui::command::{Command, Menu};
 use crate::gui::context::Cx;
 use crate::gui::messages::Severity;
 use crate::gui::purpose::PathPurpose;
-use crate::gui::widgets::{command_button, command_item};
+use crate::gui::widgets::{command_button, command_item, show_bars};
 use crate::hub::short_name;
 use crate::words::counted;
 
@@ -24,6 +24,7 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
                 let most = (ui.ctx().content_rect().height() - BESIDE_MENU).max(LEAST_MENU);
                 // Popups offer less height than the window has.
                 ui.set_max_height(most);
+                show_bars(ui);
                 ScrollArea::vertical()
                     .max_height(most)
                     .min_scrolled_height(most)

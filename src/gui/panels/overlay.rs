@@ -14,7 +14,7 @@ use crate::gui::jobs::{Job, JobKind, NextStep};
 use crate::gui::panels::palette::{PaletteLine, found, nothing_found};
 use crate::gui::purpose::PathPurpose;
 use crate::gui::state::Overlay;
-use crate::gui::widgets::{choice, heading, note};
+use crate::gui::widgets::{choice, heading, note, show_bars};
 use crate::training::RunFolder;
 use crate::workspace::PictureColors;
 
@@ -46,6 +46,7 @@ impl Overlays {
         let place = Modal::default_area(id).anchor(Align2::CENTER_TOP, [0.0, drop(ui)]);
         let modal = Modal::new(id).area(place).show(ui.ctx(), |ui| {
             ui.set_width(560.0_f32.min(ui.ctx().content_rect().width() - 40.0));
+            show_bars(ui);
             match overlay {
                 Overlay::Palette => self.palette(ui, cx, fresh),
                 Overlay::Path(purpose) => self.path(ui, cx, purpose, fresh),

@@ -29,11 +29,16 @@ pub(crate) fn facts(ui: &mut Ui, id: &str, add: impl FnOnce(&mut Ui)) {
     egui::Grid::new(id).num_columns(2).spacing([10.0, 3.0]).show(ui, add);
 }
 
+/// What lies beyond an edge of `ui` shows itself by a bar that is there before the pointer is.
+pub(crate) fn show_bars(ui: &mut Ui) {
+    // Its rail has the color of fields, and so would have its handle.
+    ui.spacing_mut().scroll = egui::style::ScrollStyle { foreground_color: true, ..egui::style::ScrollStyle::solid() };
+}
+
 /// A table of numbers, none of which is broken into two lines: where it is wider than its column, it is scrolled.
 pub(crate) fn number_table(ui: &mut Ui, id: &str, columns: usize, apart: f32, rows: impl FnOnce(&mut Ui)) {
-    // What lies beyond the edge shows itself by a bar that is there before the pointer is.
     ui.scope(|ui| {
-        ui.spacing_mut().scroll = egui::style::ScrollStyle::solid();
+        show_bars(ui);
         rows_ui(ui, id, columns, apart, rows);
     });
 }

@@ -21,6 +21,7 @@ pub(super) use command_button::{command_button, command_item};
 pub(super) use empty::{empty, needs_run};
 pub(super) use facts::{
     OF_A_COLUMN, explained, fact, facts, five_digits, headers, heading, naming, note, number_cell, number_table,
+    show_bars,
 };
 pub(super) use folder_field::folder_field;
 pub(super) use head_grid::{HeadCell, HeadGrid, Pointed, Summary};

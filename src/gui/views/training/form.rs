@@ -37,6 +37,50 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
         written_as(ui, cx, &mut settings.stored);
         ui.end_row();
     });
+    // Before the constraint, whose fields and words take most of the height.
+    heading(ui, cx.theme, "Vote and fine-tuning");
+    let mut votes = settings.voting.is_some();
+    if ui.checkbox(&mut votes, "Vote, prune and fine-tune").changed() {
+        settings.voting = votes.then(Voting::default);
+    }
+    if let Some(voting) = &mut settings.voting {
+        Grid::new("voting").num_columns(2).spacing([10.0, 5.0]).show(ui, |ui| {
+            let label = name(ui, "Vote");
+            let text = match voting.at {
+                VoteAt::End => "after the last step".to_owned(),
+                VoteAt::Converged => "once groups hardly move".to_owned(),
+                VoteAt::Step(_) => "after a step".to_owned(),
+            };
+            let half = (settings.steps / 2).max(1);
+            ui.horizontal(|ui| {
+                let combo = ComboBox::from_id_salt("vote at").selected_text(text).show_ui(ui, |ui| {
+                    ui.selectable_value(&mut voting.at, VoteAt::End, "after the last step");
+                    ui.selectable_value(&mut voting.at, VoteAt::Converged, "once groups hardly move");
+                    if ui.selectable_label(matches!(voting.at, VoteAt::Step(_)), "after a step").clicked() {
+                        voting.at = VoteAt::Step(half);
+                    }
+                });
+                combo.response.labelled_by(label.id);
+                if let VoteAt::Step(step) = &mut voting.at {
+                    ui.add(drag_value(step).range(1..=settings.steps)).labelled_by(label.id);
+                }
+            });
+            ui.end_row();
+            let label = name(ui, "Heads chosen by");
+            let combo = ComboBox::from_id_salt("vote method").selected_text(voting.method.name()).show_ui(ui, |ui| {
+                for &method in Method::ALL.iter().filter(|m| !m.needs_moments()) {
+                    ui.selectable_value(&mut voting.method, method, method.name());
+                }
+            });
+            combo.response.labelled_by(label.id).on_hover_text("Compare votes with importance and random heads");
+            ui.end_row();
+            let label = name(ui, "Fine-tuning steps");
+            ui.add(drag_value(&mut voting.finetune_steps).range(0..=10_000_000)).labelled_by(label.id);
+            ui.end_row();
+        });
+    } else {
+        note(ui, cx.theme, "Ends after the first stage with every head");
+    }
     heading(ui, cx.theme, "Group constraint");
     let constraint = &mut settings.constraint;
     Grid::new("constraint").num_columns(2).spacing([10.0, 5.0]).show(ui, |ui| {
@@ -88,49 +132,6 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
         ui.end_row();
     });
     scale(ui, cx, constraint);
-    heading(ui, cx.theme, "Vote and fine-tuning");
-    let mut votes = settings.voting.is_some();
-    if ui.checkbox(&mut votes, "Vote, prune and fine-tune").changed() {
-        settings.voting = votes.then(Voting::default);
-    }
-    if let Some(voting) = &mut settings.voting {
-        Grid::new("voting").num_columns(2).spacing([10.0, 5.0]).show(ui, |ui| {
-            let label = name(ui, "Vote");
-            let text = match voting.at {
-                VoteAt::End => "after the last step".to_owned(),
-                VoteAt::Converged => "once groups hardly move".to_owned(),
-                VoteAt::Step(_) => "after a step".to_owned(),
-            };
-            let half = (settings.steps / 2).max(1);
-            ui.horizontal(|ui| {
-                let combo = ComboBox::from_id_salt("vote at").selected_text(text).show_ui(ui, |ui| {
-                    ui.selectable_value(&mut voting.at, VoteAt::End, "after the last step");
-                    ui.selectable_value(&mut voting.at, VoteAt::Converged, "once groups hardly move");
-                    if ui.selectable_label(matches!(voting.at, VoteAt::Step(_)), "after a step").clicked() {
-                        voting.at = VoteAt::Step(half);
-                    }
-                });
-                combo.response.labelled_by(label.id);
-                if let VoteAt::Step(step) = &mut voting.at {
-                    ui.add(drag_value(step).range(1..=settings.steps)).labelled_by(label.id);
-                }
-            });
-            ui.end_row();
-            let label = name(ui, "Heads chosen by");
-            let combo = ComboBox::from_id_salt("vote method").selected_text(voting.method.name()).show_ui(ui, |ui| {
-                for &method in Method::ALL.iter().filter(|m| !m.needs_moments()) {
-                    ui.selectable_value(&mut voting.method, method, method.name());
-                }
-            });
-            combo.response.labelled_by(label.id).on_hover_text("Compare votes with importance and random heads");
-            ui.end_row();
-            let label = name(ui, "Fine-tuning steps");
-            ui.add(drag_value(&mut voting.finetune_steps).range(0..=10_000_000)).labelled_by(label.id);
-            ui.end_row();
-        });
-    } else {
-        note(ui, cx.theme, "Ends after the first stage with every head");
-    }
     note(ui, cx.theme, "Input, length, batch size, device, type and seed are those of the left panel");
     if settings != cx.state.training.settings {
         cx.send(Action::SetTraining(Box::new(settings)));
