@@ -226,6 +226,12 @@ fn a_run_is_foretold_and_remembered() {
     desk.settle();
     let (_, found) = desk.state().estimate.clone().unwrap_or_else(|| panic!("{}", desk.messages()));
     assert!(found.seconds > 0.0 && desk.shows("batches: about"));
+    // Of other settings it is told as what it is, and can be made anew.
+    desk.toggle("Groups per layer: auto");
+    assert!(!desk.shows("batches: about") && desk.shows("with the settings before"));
+    assert!(desk.shows("How long will it take?"));
+    desk.toggle("Groups per layer: auto");
+    assert!(desk.shows("batches: about") && !desk.shows("with the settings before"));
     desk.press(Key::F5);
     desk.settle();
     let analysis = &desk.state().results.as_ref().unwrap().analysis;

@@ -331,7 +331,12 @@ fn ahead(ui: &mut Ui, cx: Cx<'_>) {
             let text = format!("Last run: {}, {}", read(analysis.tokens, analysis.batches), duration_in_words(seconds));
             note(ui, cx.theme, text);
         }
-        _ => {
+        (earlier, ..) => {
+            // Whether a setting changes how long a run takes is not known before it is measured again.
+            if let Some((_, found)) = earlier {
+                let words = duration_in_words(found.seconds.max(1.0));
+                note(ui, cx.theme, format!("About {words} with the settings before; they changed since"));
+            }
             ui.horizontal(|ui| {
                 if ui.link("How long will it take?").on_hover_text(Command::Estimate.spec().tooltip).clicked() {
                     cx.out.command(Command::Estimate);
