@@ -81,6 +81,13 @@ fn prune_leads_from_the_choice_to_the_export_and_hides_nothing() {
         assert!(window.contains_rect(rect), "{label} lies at {rect:?}");
     }
     assert!(window.contains_rect(curve) && window.contains_rect(saves));
+    // What a measurement brings stands below the picture, and is brought into sight.
+    desk.press(Key::F6);
+    desk.settle();
+    desk.rest();
+    assert!(desk.state().measured_now().is_some(), "{}", desk.messages());
+    let told = desk.harness.get_by_label_contains("Embeddings keep a mean cosine of").rect();
+    assert!(told.bottom() < desk.place(Role::Label, "Tasks and messages").top(), "{told:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod repair;
 
 use std::sync::Arc;
 
+use eframe::egui::style::ScrollAnimation;
 use eframe::egui::{Align, Button, CentralPanel, Frame, Margin, Panel, ScrollArea, Ui};
 
 use super::shown::{Draw, PictureKey};
@@ -60,6 +61,45 @@ pub(super) struct Prune {
     fresh: u8,
     /// The curve that was there in the last frame: one that was measured since comes to the front.
     seen: Option<Arc<Curves>>,
+    measuring: Measuring,
+}
+
+/// Where quality is told lies far below the button that measures it: what came is brought into sight once.
+#[derive(Default)]
+struct Measuring {
+    /// How far what came of the plan is scrolled.
+    scrolled: f32,
+    /// That, and what was measured, when the measurement under way was first seen.
+    began: Option<(f32, u64)>,
+    /// Frames in which quality is still scrolled to.
+    fresh: u8,
+}
+
+impl Measuring {
+    /// Looks whether a measurement ended. Who scrolled meanwhile looks at something else.
+    fn follow(&mut self, state: &State) {
+        let is_under_way = state.jobs.get(JobKind::Measure).is_some();
+        match self.began {
+            None if is_under_way => self.began = Some((self.scrolled, state.measured_revision)),
+            Some((scrolled, measured)) if !is_under_way => {
+                self.began = None;
+                if scrolled == self.scrolled && measured != state.measured_revision {
+                    self.fresh = SETTLES;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Draws what tells of quality, and scrolls to it where it is new.
+    fn show(&mut self, ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
+        let told = ui.scope(add).response;
+        if self.fresh > 0 {
+            self.fresh -= 1;
+            told.scroll_to_me_animation(None, ScrollAnimation::none());
+            ui.ctx().request_repaint();
+        }
+    }
 }
 
 impl Prune {
@@ -133,9 +173,10 @@ impl Prune {
         if self.takes_curve(cx.state) {
             self.fresh = SETTLES;
         }
+        self.measuring.follow(cx.state);
         let room = ui.available_size();
         if room.x < TWO_COLUMNS || room.y < PINNED {
-            ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            let shown = ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                 if room.x < TWO_COLUMNS {
                     self.steps(ui, cx);
                     self.export.write_ui(ui, cx);
@@ -156,6 +197,7 @@ impl Prune {
                     });
                 });
             });
+            self.measuring.scrolled = shown.state.clamped_offset().y;
             return;
         }
         // What is decided and what comes of it are scrolled apart, so that the one is seen while the other is changed; the
@@ -167,11 +209,11 @@ impl Prune {
             ScrollArea::vertical().id_salt("steps").auto_shrink(false).show(ui, |ui| self.steps(ui, cx));
         });
         let rest = Frame::new().inner_margin(Margin { left: GAP as i8, ..Margin::ZERO });
-        CentralPanel::default().frame(rest).show(ui, |ui| {
-            ScrollArea::vertical().id_salt("effect").auto_shrink(false).show(ui, |ui| {
-                self.effect(ui, cx, picture, room.y);
-            });
+        let shown = CentralPanel::default().frame(rest).show(ui, |ui| {
+            let area = ScrollArea::vertical().id_salt("effect").auto_shrink(false);
+            area.show(ui, |ui| self.effect(ui, cx, picture, room.y))
         });
+        self.measuring.scrolled = shown.inner.state.clamped_offset().y;
     }
 
     /// Width of what is decided, beside what comes of it.
@@ -226,7 +268,7 @@ impl Prune {
             Shows::Cost => {}
         }
         self.cost.ui(ui, cx);
-        quality::result_ui(ui, cx);
+        self.measuring.show(ui, |ui| quality::result_ui(ui, cx));
         repair::result_ui(ui, cx);
         repair::quality_ui(ui, cx);
         compare::ui(ui, cx);
