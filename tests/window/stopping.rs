@@ -1,7 +1,7 @@
 //! Another model is opened while work is under way.
 
 use eframe::egui::accesskit::Role;
-use eframe::egui::{Key, Modifiers};
+use eframe::egui::{Key, Modifiers, vec2};
 use egui_kittest::kittest::Queryable;
 
 use crate::desk::{Desk, fixture, tokens};
@@ -31,6 +31,13 @@ fn a_run_that_has_gone_on_for_a_while_is_not_stopped_without_a_question() {
     }
     let is_running = |desk: &Desk| desk.state().jobs.shown().any(|job| job.title == "Run");
     assert!(is_running(&desk), "{}", desk.messages());
+    // With letters so large that the window is scrolled as a whole, it can be stopped wherever that is scrolled to.
+    desk.harness.set_size(vec2(640.0, 360.0));
+    desk.harness.run_steps(3);
+    let stop = desk.harness.get_by_role_and_label(Role::Button, "Cancel: Run").rect();
+    assert!(stop.right() <= 640.0 && stop.bottom() <= 360.0, "{stop:?}");
+    desk.harness.set_size(vec2(1280.0, 800.0));
+    desk.harness.run_steps(3);
     // What is no model is opened without a question.
     let asks = |desk: &mut Desk| {
         let began = std::time::Instant::now();

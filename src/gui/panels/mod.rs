@@ -37,11 +37,20 @@ const TWO_SIDES: f32 = 1150.0;
 pub(super) fn show(ui: &mut Ui, cx: Cx<'_>, layout: &mut ViewLayout, buffers: &mut Buffers) {
     let room = ui.available_size();
     if room.x >= LEAST.x && room.y >= LEAST.y {
-        content(ui, cx, layout, buffers);
+        content(ui, cx, layout, buffers, true);
     } else {
+        // What is under way, and the buttons that stop it, may not be scrolled away with the panel at the bottom.
+        if cx.state.jobs.shown().next().is_some() {
+            let strip = Frame::new().fill(cx.theme.panel).inner_margin(Margin::symmetric(10, 4));
+            Panel::bottom("workers").frame(strip).show(ui, |ui| tasks::alone(ui, cx));
+        } else {
+            // What has the keyboard keeps it while work begins and ends.
+            ui.skip_ahead_auto_ids(1);
+        }
+        let room = ui.available_size();
         ScrollArea::both().id_salt("window scroll").auto_shrink(false).show(ui, |ui| {
             let (rect, _) = ui.allocate_exact_size(room.max(LEAST), Sense::hover());
-            ui.scope_builder(UiBuilder::new().max_rect(rect), |ui| content(ui, cx, layout, buffers));
+            ui.scope_builder(UiBuilder::new().max_rect(rect), |ui| content(ui, cx, layout, buffers, false));
             buffers.focus.follow(ui, rect);
         });
     }
@@ -50,8 +59,8 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>, layout: &mut ViewLayout, buffers: &m
     buffers.focus.show(ui.ctx(), cx.theme);
 }
 
-/// The menu, the panels and what is between them.
-fn content(ui: &mut Ui, cx: Cx<'_>, layout: &mut ViewLayout, buffers: &mut Buffers) {
+/// The menu, the panels and what is between them; what is under way stands elsewhere unless it `has_workers`.
+fn content(ui: &mut Ui, cx: Cx<'_>, layout: &mut ViewLayout, buffers: &mut Buffers, has_workers: bool) {
     let theme = cx.theme;
     let has_two_sides = ui.available_width() >= TWO_SIDES;
     let bar = Frame::new().fill(theme.bar).inner_margin(Margin::symmetric(8, 4));
@@ -60,7 +69,7 @@ fn content(ui: &mut Ui, cx: Cx<'_>, layout: &mut ViewLayout, buffers: &mut Buffe
     let settings = &cx.state.settings;
     if settings.show_tasks {
         let bottom = Panel::bottom("tasks").frame(side).resizable(true).default_size(96.0).min_size(64.0);
-        bottom.max_size(420.0).show(ui, |ui| tasks::show(ui, cx));
+        bottom.max_size(420.0).show(ui, |ui| tasks::show(ui, cx, has_workers));
     }
     if cx.state.model.is_some() {
         if settings.show_model || (settings.show_inspector && !has_two_sides) {

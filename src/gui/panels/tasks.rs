@@ -9,8 +9,21 @@ use crate::gui::jobs::Job;
 use crate::gui::messages::Severity;
 use crate::gui::widgets::command_button;
 
-/// Workers with their bars above, messages below.
-pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
+/// Most height of the workers where they stand alone: two of them, others are scrolled to.
+const ALONE: f32 = 50.0;
+
+/// Workers alone, for a window that is scrolled as a whole: whatever is in sight, each can be stopped.
+pub(super) fn alone(ui: &mut Ui, cx: Cx<'_>) {
+    let area = egui::ScrollArea::vertical().id_salt("workers").auto_shrink([false, true]);
+    area.max_height(ALONE).min_scrolled_height(ALONE).show(ui, |ui| {
+        for job in cx.state.jobs.shown() {
+            job_row(ui, cx, job);
+        }
+    });
+}
+
+/// Workers with their bars above, unless they stand elsewhere; messages below.
+pub(super) fn show(ui: &mut Ui, cx: Cx<'_>, has_workers: bool) {
     ui.horizontal(|ui| {
         ui.label(RichText::new("Tasks and messages").strong());
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -18,7 +31,7 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
             command_button(ui, cx, Command::CopyMessages, "Copy");
         });
     });
-    for job in cx.state.jobs.shown() {
+    for job in cx.state.jobs.shown().filter(|_| has_workers) {
         job_row(ui, cx, job);
     }
     egui::ScrollArea::vertical()
