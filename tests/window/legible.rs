@@ -222,6 +222,14 @@ fn tabs_tools_and_columns_are_in_sight_in_a_small_window() {
             }
         }
         desk.press(Key::Escape);
+        // Where the inspector stands below the model, a line leads to it.
+        if size[0] < 1150.0 {
+            desk.click("Selection and notes");
+            let place = desk.harness.get_by_label("Selection").rect();
+            if place.top() < 0.0 || place.bottom() > 0.7 * size[1] {
+                faults.push(format!("{size:?}: the selection at {place:?}"));
+            }
+        }
         // Columns of the plans side by side.
         let columns = ["loss", "random\nheads", "heads", "tokens/s", "parameters"];
         faults.extend(desk.beyond(Role::Label, &columns).into_iter().map(|fault| format!("{size:?}: {fault}")));

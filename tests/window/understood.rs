@@ -275,4 +275,10 @@ fn the_panel_on_the_left_keeps_its_width_whatever_stands_in_it() {
     desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &text);
     assert!(desk.harness.query_by_role_and_label(Role::CheckBox, "Packed").is_some(), "{}", desk.messages());
     assert_eq!(width(&desk), before);
+    for (switch, field) in [("Sequence length: auto", "Sequence length"), ("no limit", "Memory limit")] {
+        desk.toggle(switch);
+        assert_eq!(width(&desk), before, "{switch}");
+        let right = desk.place(Role::SpinButton, field).right();
+        assert!(right < before, "{field} ends at {right}");
+    }
 }

@@ -10,6 +10,7 @@ mod model;
 mod overlay;
 mod palette;
 mod run;
+mod side;
 mod tasks;
 pub(super) mod told;
 mod welcome;
@@ -25,6 +26,7 @@ pub(super) struct Buffers {
     welcome: welcome::Welcome,
     overlay: overlay::Overlays,
     focus: focus::FocusRing,
+    side: side::Side,
 }
 
 /// The least room in which everything can be used; with very large letters or in a very small window it is scrolled.
@@ -64,34 +66,14 @@ fn content(ui: &mut Ui, cx: Cx<'_>, layout: &mut ViewLayout, buffers: &mut Buffe
     let theme = cx.theme;
     let has_two_sides = ui.available_width() >= TWO_SIDES;
     let bar = Frame::new().fill(theme.bar).inner_margin(Margin::symmetric(8, 4));
-    let side = Frame::new().fill(theme.panel).inner_margin(Margin::symmetric(10, 6));
     Panel::top("menu").frame(bar).show(ui, |ui| menu::show(ui, cx));
     let settings = &cx.state.settings;
     if settings.show_tasks {
-        let bottom = Panel::bottom("tasks").frame(side).resizable(true).default_size(96.0).min_size(64.0);
+        let bottom = Panel::bottom("tasks").frame(side::frame(theme)).resizable(true).default_size(96.0).min_size(64.0);
         bottom.max_size(420.0).show(ui, |ui| tasks::show(ui, cx, has_workers));
     }
     if cx.state.model.is_some() {
-        if settings.show_model || (settings.show_inspector && !has_two_sides) {
-            let left = Panel::left("model").frame(side).default_size(250.0).min_size(200.0).max_size(420.0);
-            left.show(ui, |ui| {
-                let foot = Frame::new().inner_margin(Margin::symmetric(0, 6));
-                Panel::bottom("run").frame(foot).show_separator_line(false).show(ui, |ui| run::progress(ui, cx));
-                scrolled(ui, "model scroll", |ui| {
-                    if settings.show_model {
-                        model::show(ui, cx);
-                        run::show(ui, cx);
-                    }
-                    if settings.show_inspector && !has_two_sides {
-                        inspector::show(ui, cx);
-                    }
-                });
-            });
-        }
-        if settings.show_inspector && has_two_sides {
-            let right = Panel::right("inspector").frame(side).default_size(250.0).min_size(200.0).max_size(420.0);
-            right.show(ui, |ui| scrolled(ui, "inspector scroll", |ui| inspector::show(ui, cx)));
-        }
+        buffers.side.show(ui, cx, has_two_sides);
         if settings.show_guide {
             let strip = Frame::new().fill(theme.panel).inner_margin(Margin::symmetric(10, 5));
             Panel::top("guide").frame(strip).show(ui, |ui| guide::show(ui, cx));
@@ -100,13 +82,9 @@ fn content(ui: &mut Ui, cx: Cx<'_>, layout: &mut ViewLayout, buffers: &mut Buffe
     } else {
         let center = Frame::new().fill(theme.canvas).inner_margin(24);
         CentralPanel::default().frame(center).show(ui, |ui| {
-            scrolled(ui, "welcome scroll", |ui| buffers.welcome.show(ui, cx));
+            side::scrolled(ui, "welcome scroll", |ui| buffers.welcome.show(ui, cx));
         });
     }
-}
-
-fn scrolled(ui: &mut Ui, id: &str, add: impl FnOnce(&mut Ui)) {
-    ScrollArea::vertical().id_salt(id).auto_shrink(false).show(ui, add);
 }
 
 /// Says what a drop would do while files hang over the window.

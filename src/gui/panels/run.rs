@@ -136,11 +136,12 @@ fn meaning(map: FeatureMap) -> &'static str {
     }
 }
 
+/// Where the panel is too narrow for a field beside its switch, it stands below.
 fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     let name = |ui: &mut Ui, text: &str| ui.label(RichText::new(text).color(cx.theme.muted));
     let label = name(ui, "Groups per layer")
         .on_hover_text("How many groups the heads of a layer are put into (C in the paper)");
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         let mut auto = run.groups == Groups::Auto;
         let response = ui.checkbox(&mut auto, "auto").accessible_name("Groups per layer: auto");
         if response.on_hover_text("The number with the best mean silhouette").changed() {
@@ -186,7 +187,7 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
         ui.end_row();
     }
     let label = name(ui, "Batch size");
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         let mut auto = run.batch_size.is_none();
         let hover = format!("{BATCH_SIZE}, or the largest of 4, 2 and 1 for which the memory limit has room");
         let response = ui.checkbox(&mut auto, "auto").accessible_name("Batch size: auto");
@@ -200,7 +201,7 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     });
     ui.end_row();
     let label = name(ui, "Batches").on_hover_text("The run stops after this many batches");
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         let mut all = run.batches.is_none();
         if ui.checkbox(&mut all, "all").changed() {
             run.batches = (!all).then_some(32);
@@ -223,7 +224,7 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     if let Some(placed) = &cx.state.placed {
         name(ui, "Runs on");
         let color = if placed.fallback.is_some() { cx.theme.warning } else { cx.theme.ink };
-        let label = ui.label(RichText::new(&placed.device).color(color));
+        let label = ui.add(egui::Label::new(RichText::new(&placed.device).color(color)).truncate());
         if let Some(why) = &placed.fallback {
             label.on_hover_text(why);
         }
@@ -249,7 +250,7 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
 fn sequence_length(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     let label = ui.label(RichText::new("Sequence length").color(cx.theme.muted));
     let label = label.on_hover_text("Longest sequence in tokens");
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         let mut auto = run.seq_len.is_none();
         let response = ui.checkbox(&mut auto, "auto").accessible_name("Sequence length: auto");
         if response.on_hover_text("The model's own limit, 128 at most for text").changed() {
@@ -266,7 +267,7 @@ fn held_out(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     let label = ui.label(RichText::new("Held out").color(cx.theme.muted)).on_hover_text(
         "Batches that the run leaves out; quality is measured on them alone, on text that took no part in the choice",
     );
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         let mut none = run.held_out_every.is_none();
         if ui.checkbox(&mut none, "none").on_hover_text("Quality is measured on all of the input").changed() {
             run.held_out_every = (!none).then_some(5);
@@ -282,7 +283,7 @@ fn memory(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     let label = ui
         .label(RichText::new("Memory limit").color(cx.theme.muted))
         .on_hover_text("A model that is larger is read layer by layer from its files: slower, with the same results");
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         let mut none = run.memory.is_none();
         if ui.checkbox(&mut none, "no limit").changed() {
             run.memory = (!none).then_some(MemoryLimit(4 << 30));

@@ -7,6 +7,7 @@ mod empty;
 mod facts;
 mod folder_field;
 mod head_grid;
+mod held;
 mod legend;
 mod matrix;
 mod number;
@@ -25,6 +26,7 @@ pub(super) use facts::{
 };
 pub(super) use folder_field::folder_field;
 pub(super) use head_grid::{HeadCell, HeadGrid, Pointed, Summary};
+pub(super) use held::held;
 pub(super) use legend::{Swatch, group_legend, swatch};
 pub(super) use matrix::{MatrixTexture, cell_at, paint_texture};
 pub(super) use number::{drag_value, edited};

@@ -52,7 +52,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
                 VoteAt::Step(_) => "after a step".to_owned(),
             };
             let half = (settings.steps / 2).max(1);
-            ui.horizontal(|ui| {
+            ui.horizontal_wrapped(|ui| {
                 let combo = ComboBox::from_id_salt("vote at").selected_text(text).show_ui(ui, |ui| {
                     ui.selectable_value(&mut voting.at, VoteAt::End, "after the last step");
                     ui.selectable_value(&mut voting.at, VoteAt::Converged, "once groups hardly move");

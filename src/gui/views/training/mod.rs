@@ -20,7 +20,7 @@ use crate::gui::messages::sentence;
 use crate::gui::purpose::PathPurpose;
 use crate::gui::state::State;
 use crate::gui::widgets::{
-    command_button, empty, fact, facts, folder_field, headers, heading, note, number_cell, number_table,
+    command_button, empty, fact, facts, folder_field, headers, heading, held, note, number_cell, number_table,
 };
 use crate::gui::wording::{in_controls, worded};
 use crate::pruning::StageQuality;
@@ -64,10 +64,12 @@ impl TrainingView {
         let left = (ui.available_width() * 0.36).clamp(220.0, 300.0);
         let side = Panel::left("training settings").frame(frame).default_size(left).min_size(200.0);
         side.show(ui, |ui| {
-            // The button stays in sight however long the settings are.
-            let foot = Frame::new().inner_margin(Margin { top: 4, ..Margin::ZERO });
-            Panel::bottom("training start").frame(foot).show(ui, |ui| self.start_ui(ui, cx));
-            ScrollArea::vertical().id_salt("training form").auto_shrink(false).show(ui, |ui| form::ui(ui, cx));
+            held(ui, |ui| {
+                // The button stays in sight however long the settings are.
+                let foot = Frame::new().inner_margin(Margin { top: 4, ..Margin::ZERO });
+                Panel::bottom("training start").frame(foot).show(ui, |ui| self.start_ui(ui, cx));
+                ScrollArea::vertical().id_salt("training form").auto_shrink(false).show(ui, |ui| form::ui(ui, cx));
+            });
         });
         let rest = Frame::new().inner_margin(Margin { left: 10, ..Margin::ZERO });
         CentralPanel::default().frame(rest).show(ui, |ui| {
