@@ -14,6 +14,10 @@ use crate::repair::{
 };
 use crate::task::Ticket;
 
+/// Passes over a text in whose time a repair in the stream is made, more or less: the whole model and the pruned one go through
+/// it layer by layer, with the products that the fits take.
+pub const STREAM_PASSES: f64 = 3.0;
+
 /// What a repair rests on.
 #[derive(Clone, Copy)]
 pub struct Calibration<'a> {
@@ -131,10 +135,11 @@ impl<'a> Mender<'a> {
     fn best(&mut self, request: &RepairRequest<'_>, ticket: &Ticket) -> Result<Repair> {
         let shared = crate::plan::Shape::from(self.calibration.network.spec()).shared();
         let one_by_one = shared.iter().all(|class| class.len() == 1);
-        let share = |is_tried: bool| if is_tried { 3.0 } else { 0.0 };
+        let share = |is_tried: bool| if is_tried { STREAM_PASSES + 1.0 } else { 0.0 };
         let chooses = one_by_one && request.choose;
         // Every way is made and judged, and the best is made again.
-        let [none, refit, stream, chosen, last] = ticket.parts([1.0, 2.0, share(one_by_one), share(chooses), 1.0]);
+        let dearest = if one_by_one { STREAM_PASSES } else { 1.0 };
+        let [none, refit, stream, chosen, last] = ticket.parts([1.0, 2.0, share(one_by_one), share(chooses), dearest]);
         let ways = [
             (RepairMode::None, false, true, none),
             (RepairMode::Refit, false, true, refit),
@@ -143,7 +148,8 @@ impl<'a> Mender<'a> {
         ];
         let mut measured = Vec::new();
         for (mode, choose, _, ticket) in ways.into_iter().filter(|(_, _, is_tried, _)| *is_tried) {
-            let [made, judged] = ticket.parts([f64::from(mode.repairs()), 1.0]);
+            let passes = if mode == RepairMode::Stream { STREAM_PASSES } else { f64::from(mode.repairs()) };
+            let [made, judged] = ticket.parts([passes, 1.0]);
             let tried = self.by(&RepairRequest { choose, ..*request }, mode, Basis::Even, &made)?;
             measured.push(Tried { is_chosen: choose, ..self.judge(&tried, &judged)? });
         }

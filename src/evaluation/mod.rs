@@ -34,7 +34,7 @@ pub use compare::{COMPARED_COPIES, Comparison, compare, score_each};
 pub use interval::{Estimate, EstimateCount, Interval};
 pub(crate) use measured::spread;
 pub use measured::{IN_SAMPLE, Measured, SEARCHED_IN_SAMPLE};
-pub use mend::{Calibration, Mender, RepairRequest};
+pub use mend::{Calibration, Mender, RepairRequest, STREAM_PASSES};
 pub use metrics::{TaskMetric, task_metrics};
 pub use quality::{Candidate, Quality, SCORED_COPIES, evaluate, is_finite};
 pub use similarity::{HiddenSimilarity, pooled};

@@ -145,8 +145,8 @@ impl JobKind {
 pub enum JobOutcome {
     /// What lay at a path, and what could not be brought back with it.
     Opened(OpenedPath, Vec<String>),
-    /// What a run found out.
-    Analyzed(Arc<Analysis>, Option<FoundMoments>),
+    /// What a run found out, and the seconds that the network took for what it read.
+    Analyzed(Arc<Analysis>, Option<FoundMoments>, f64),
     /// The first rows of an input, where it has some.
     Previewed(Input, Result<Option<InputPreview>>),
     /// What a run with these settings will read, and how long it takes.

@@ -11,6 +11,7 @@
 //! | `command`, `action`, `purpose` | what a person can do: listed with a name and a key, or with something to do it to |
 //! | `dispatch` | the one place that changes the state |
 //! | `repairing` | how plans are repaired, and the repairs that were made |
+//! | `ahead` | what a measurement will do, and about how long it takes |
 //! | `past` | what was made of models that are not open |
 //! | `jobs` | workers under way |
 //! | `accessibility` | what screen readers are told beyond what egui tells them |
@@ -19,6 +20,7 @@
 
 mod accessibility;
 mod action;
+mod ahead;
 mod app;
 mod autosave;
 mod command;

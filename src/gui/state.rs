@@ -148,6 +148,8 @@ pub struct State {
     /// When the run under way began, and seconds that the last one took.
     pub run_began: Option<Instant>,
     pub last_run_secs: Option<f64>,
+    /// Seconds that the network took in it for what it read.
+    pub last_pass_secs: Option<f64>,
     /// What the last run found out.
     pub results: Option<Results>,
     /// How the settings of the next run differ from those of the results, in words.
@@ -219,6 +221,7 @@ impl State {
             estimate: None,
             run_began: None,
             last_run_secs: None,
+            last_pass_secs: None,
             results: None,
             differences: Vec::new(),
             draft: History::new(Draft::default()),

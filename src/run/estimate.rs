@@ -1,6 +1,6 @@
 //! How long a run will take, from a few batches of it.
 
-use super::phases::{PHASES, phase_secs};
+use super::phases::{ANALYZED, PHASES, phase_secs};
 use super::{Checked, Spec, refusal};
 use crate::corpus::{Purpose, Total};
 use crate::error::Result;
@@ -22,6 +22,13 @@ pub struct RunEstimate {
     pub seconds: f64,
     /// Seconds of each phase.
     pub(super) phases: [f64; PHASES],
+}
+
+impl RunEstimate {
+    /// Seconds of a pass over what the run reads.
+    pub fn pass_secs(&self) -> f64 {
+        self.phases[1] / ANALYZED
+    }
 }
 
 /// Seconds of the phases of a run over `batches`, from the stages of one over a few: what counts batches takes as long for each of them, without

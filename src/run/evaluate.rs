@@ -3,6 +3,7 @@
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
+use super::passes::{MeasureWork, SCORED, random_repairs};
 use super::{Checked, MeasuredRepair};
 use crate::corpus::{Corpus, CorpusPart, Input, Purpose, Reading, TextTokenizer};
 use crate::error::{Error, Result};
@@ -82,7 +83,11 @@ impl Checked {
         if let Some(own) = own {
             own.check(spec, &self.opened().facts.fingerprint, plan)?;
         }
-        let [of_repair, of_input, rest] = ticket.parts([if own.is_some() { 2.0 } else { 0.0 }, 0.2, 5.0]);
+        let of_random = repair.map_or(0.0, |found| {
+            let passes = random_repairs(found.plan.record.mode, found.moments.is_some());
+            passes * MeasureWork::calibrated(self.spec().held_out_every)
+        });
+        let [of_repair, of_input, rest] = ticket.parts([of_random, 0.2, SCORED]);
         // Before the network is there that they are measured with: memory may be bounded.
         let random = self.random_heads(plan, repair, &of_repair)?;
         let networks = if own.is_some() { 2 } else { 1 };

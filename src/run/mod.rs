@@ -14,6 +14,7 @@
 //! | `opened`, `loaded`, `origins` | a model with what its headers tell; its weights, loaded once; its heads in the numbers of the original |
 //! | `checked` | settings that fit the model; input and network within the bound on memory |
 //! | `control` | the random heads that a plan is held against |
+//! | `phases`, `passes` | what the parts of a run, and of a measurement, take beside each other |
 //! | `analyze`, `estimate`, `evaluate`, `curve`, `repair`, `mend`, `prune`, `train`, `experiment`, `twins`, `rounds`, `within`, `attention`, `batch_choices` | one kind of work each |
 
 mod analyze;
@@ -31,6 +32,7 @@ mod mend;
 mod opened;
 mod origins;
 mod own_repair;
+mod passes;
 mod phases;
 mod prune;
 mod repair;
@@ -54,6 +56,7 @@ pub use experiment::{ExperimentSpec, experiment};
 pub use loaded::{LoadedNetwork, Placed};
 pub use opened::{ModelFacts, Opened};
 pub use own_repair::{OwnRepair, searched_with};
+pub use passes::MeasureWork;
 pub use prune::PruneSpec;
 pub use repair::RepairSpec;
 pub use rounds::Rounds;

@@ -38,6 +38,8 @@ pub(super) struct HasPhases {
     pub sensitivity: bool,
 }
 
+/// Passes over a batch in whose time it is analyzed.
+pub(super) const ANALYZED: f64 = 1.5;
 /// Batches of an input that does not tell their number.
 const UNKNOWN: u64 = 64;
 /// Share of the whole that reading the input and loading weights are taken to have.
@@ -58,7 +60,7 @@ pub(super) fn other_weights(
 ) -> [f64; PHASES - 1] {
     let batches = batches.unwrap_or(UNKNOWN) as f64;
     let HasPhases { apart, repeats, chance, importance, sensitivity } = has;
-    let guessed = [(true, 1.5 * batches), (apart, batches), (repeats, 1.0), (chance, 6.0)];
+    let guessed = [(true, ANALYZED * batches), (apart, batches), (repeats, 1.0), (chance, 6.0)];
     let gradients = [(importance, 3.0 * batches), (sensitivity, 3.0 * batches)];
     let mut weights = [0.0; PHASES - 1];
     for (place, (is_there, guess)) in guessed.into_iter().chain(gradients).enumerate() {

@@ -118,6 +118,8 @@ fn quality_is_told_with_repair_and_without() {
     let mut desk = Desk::with_results("bert");
     desk.prune_everywhere();
     desk.chord(Modifiers::COMMAND, Key::Num5);
+    // Before it begins, all that it will do is told, and about how long that takes.
+    assert!(desk.shows("Measures the plan masked, repairs it and measures it repaired, beside random heads: about "));
     desk.press(Key::F6);
     desk.settle();
     let plan = desk.state().legal_plan().unwrap().clone();

@@ -76,6 +76,7 @@ impl App {
             estimate,
             run_began,
             last_run_secs,
+            last_pass_secs,
             results,
             differences,
             draft,
@@ -95,7 +96,8 @@ impl App {
         (*lost, *file, *notes, *placed) = (first.lost, first.file, first.notes, first.placed);
         (*has_looked, *has_seen_plan) = (first.has_looked, first.has_seen_plan);
         (*rows, *checked, *estimate, *run_began) = (first.rows, first.checked, first.estimate, first.run_began);
-        (*last_run_secs, *results, *differences) = (first.last_run_secs, first.results, first.differences);
+        (*last_run_secs, *last_pass_secs) = (first.last_run_secs, first.last_pass_secs);
+        (*results, *differences) = (first.results, first.differences);
         (*draft, *outlook, *compared) = (first.draft, first.outlook, first.compared);
         (*proposal_fault, *measured, *curves) = (first.proposal_fault, first.measured, first.curves);
         (*beside, *shown, *patterns) = (first.beside, first.shown, first.patterns);

@@ -62,13 +62,13 @@ impl App {
             let run = estimate.iter().fold(run, |run, estimate| run.estimated(estimate));
             let orders = if run.spec().moments { 0.04 } else { 0.0 };
             let [of_run, of_order] = ticket.parts([1.0, orders]);
-            let Analyzed { analysis, moments, .. } = run.analyze(&of_run)?;
+            let Analyzed { analysis, moments, timings } = run.analyze(&of_run)?;
             let moments = moments.map(|moments| FoundMoments::new(Arc::new(moments)));
             if let Some(moments) = &moments {
                 of_order.stage("order heads by reconstruction", None, "layers");
                 moments.reconstruction()?;
             }
-            Ok(JobOutcome::Analyzed(Arc::new(analysis), moments))
+            Ok(JobOutcome::Analyzed(Arc::new(analysis), moments, timings.forward.as_secs_f64()))
         });
     }
 
@@ -97,16 +97,11 @@ impl App {
             Err(error) => return self.state.messages.fail(&format!("Measure {name}"), &error),
         };
         let order = RepairOrder::of(&self.state, &plan);
+        let shares = self.state.measure_work(&plan).passes();
         // Beside a repair the masked model is measured too, once.
         let masked = self.state.measured_as(&plan, false).filter(|_| order.is_some()).cloned();
         self.state.jobs.start(JobKind::Measure, format!("Measure {name}"), move |ticket| {
-            // Passes of each part, that of a repair being a guess.
-            let repairs = order.as_ref().map_or(0.0, |order| if order.is_known() { 0.0 } else { 6.0 });
-            let [of_masked, of_repair, of_repaired] = ticket.parts([
-                if masked.is_some() { 0.0 } else { 3.0 },
-                repairs,
-                if order.is_some() { 3.0 } else { 0.0 },
-            ]);
+            let [of_masked, of_repair, of_repaired] = ticket.parts(shares);
             let is_masked_known = masked.is_some();
             let mut masked = match masked {
                 Some(masked) => masked,
@@ -289,7 +284,7 @@ impl App {
     fn take_in(&mut self, outcome: JobOutcome) {
         match outcome {
             JobOutcome::Opened(place, warnings) => self.ask_before(Waiting::Open(Box::new(place), warnings)),
-            JobOutcome::Analyzed(analysis, moments) => {
+            JobOutcome::Analyzed(analysis, moments, pass_secs) => {
                 self.state.messages.info(format!(
                     "Run finished: {} {} in {}",
                     Unit::Count.format(analysis.tokens as f64),
@@ -302,6 +297,7 @@ impl App {
                 // What was foretold is known now.
                 self.state.estimate = None;
                 self.state.last_run_secs = self.state.run_began.take().map(|began| began.elapsed().as_secs_f64());
+                self.state.last_pass_secs = Some(pass_secs);
                 self.adopt_analysis(RUN, analysis, moments);
             }
             JobOutcome::Previewed(input, rows) => self.state.rows = Some((input, rows)),

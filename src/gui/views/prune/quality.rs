@@ -31,6 +31,10 @@ pub(super) fn measure_ui(ui: &mut Ui, cx: Cx<'_>) {
     if let Some(part) = cx.state.measured_part() {
         note(ui, cx.theme, part);
     }
+    // Beforehand: a repair takes longer than what a person may expect of a measurement.
+    if let Some(words) = cx.state.measure_words().filter(|_| Command::Measure.enabled(cx.state).is_ok()) {
+        note(ui, cx.theme, words);
+    }
     for kind in [JobKind::Measure, JobKind::Curves] {
         progress(ui, cx, kind);
     }
