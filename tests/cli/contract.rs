@@ -2,6 +2,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::common::varied::token;
 use crate::common::{fixtures, random_model, reference, relative_difference};
 use candle_core::{DType, Device, Tensor};
 use pillars::network::{Batch, Source, TokenMask, Tokens};
@@ -287,7 +288,7 @@ fn what_speaks_for_redundancy_merges_where_the_first_part_is_large_enough() {
     let folder = Folder::new();
     let model = fixture("bert", "");
     let line = |n: usize| {
-        let ids: Vec<usize> = (0..12).map(|t| 5 + (n * 31 + t * t * 7 + t * n) % 90).collect();
+        let ids: Vec<usize> = (0..12).map(|t| token(n, t)).collect();
         serde_json::json!({"input_ids": ids}).to_string()
     };
     let lines: Vec<String> = (0..48).map(line).collect();

@@ -1,4 +1,5 @@
 //! Plans as a script sees them: budgets of quality, reasons, clear refusals.
+use crate::common::varied::token;
 use crate::contract::{Folder, bad, fixture, good, json, pillars, sample};
 use serde_json::Value;
 
@@ -146,7 +147,7 @@ fn a_budget_is_of_the_metric_of_the_task() {
     let folder = Folder::new();
     let model = format!("{}/tests/data/tasks/bertforsequenceclassification", env!("CARGO_MANIFEST_DIR"));
     let line = |n: usize| {
-        let ids: Vec<usize> = (0..12).map(|t| 5 + (n * 31 + t * t * 7 + t * n) % 90).collect();
+        let ids: Vec<usize> = (0..12).map(|t| token(n, t)).collect();
         serde_json::json!({"input_ids": ids, "labels": n * n % 3}).to_string()
     };
     std::fs::write(folder.path("rows.jsonl"), (0..60).map(line).collect::<Vec<_>>().join("\n")).unwrap();

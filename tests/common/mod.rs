@@ -3,6 +3,7 @@
 
 pub mod heads;
 pub mod hub;
+pub mod varied;
 pub mod words;
 
 use std::collections::HashMap;

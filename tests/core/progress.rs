@@ -1,6 +1,6 @@
 //! The bar of a piece of work covers all of it, and never goes back.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use pillars::run::{
 use pillars::task::Ticket;
 
 use crate::common::fixtures;
+use crate::common::varied::tokens;
 
 /// Does `work` and asserts that its bar went from the beginning to the end, forward alone.
 fn watch<T>(what: &str, work: impl FnOnce(&Ticket) -> pillars::Result<T>) -> T {
@@ -63,21 +64,10 @@ fn check(spec: &Spec, model: &Path) -> Checked {
     spec.check(&opened).map_err(refusal).unwrap()
 }
 
-/// Sequences without pattern, but always the same.
-fn tokens(folder: &Path) -> PathBuf {
-    let line = |l: usize| {
-        let ids: Vec<String> = (0..24).map(|t| (5 + (l * 31 + t * t * 7 + t * l) % 90).to_string()).collect();
-        format!("{{\"input_ids\": [{}]}}\n", ids.join(", "))
-    };
-    let path = folder.join("tokens.jsonl");
-    std::fs::write(&path, (0..60).map(line).collect::<String>()).unwrap();
-    path
-}
-
 #[test]
 fn shares_rise_from_nothing_to_all_once_over_every_kind_of_work() {
     let scratch = tempfile::tempdir().unwrap();
-    let input = tokens(scratch.path());
+    let input = tokens(scratch.path(), 60, 24);
     let spec = Spec {
         input: Some(Input::guess(&input)),
         batch_size: Some(2),

@@ -12,6 +12,8 @@ use pillars::hub::HubCache;
 use pillars::network::Head;
 use pillars::workspace::{ProgramSettings, Store};
 
+pub use crate::varied::tokens;
+
 pub struct Desk {
     pub harness: Harness<'static, App>,
     pub folder: tempfile::TempDir,
@@ -19,17 +21,6 @@ pub struct Desk {
 
 pub fn fixture(family: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family)
-}
-
-/// `lines` sequences of `length` tokens below 96, without pattern but always the same.
-pub fn tokens(folder: &Path, lines: usize, length: usize) -> PathBuf {
-    let path = folder.join("tokens.jsonl");
-    let line = |l: usize| {
-        let ids: Vec<String> = (0..length).map(|t| (5 + (l * 31 + t * t * 7 + t * l) % 90).to_string()).collect();
-        format!("{{\"input_ids\": [{}]}}\n", ids.join(", "))
-    };
-    std::fs::write(&path, (0..lines).map(line).collect::<String>()).unwrap();
-    path
 }
 
 /// Tests stand among temporary files, so that nothing they write by mistake lands among the sources.

@@ -41,6 +41,8 @@ mod tabs;
 mod training;
 mod understood;
 mod undone;
+#[path = "../common/varied.rs"]
+mod varied;
 mod workspaces;
 
 #[global_allocator]
