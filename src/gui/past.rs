@@ -15,13 +15,19 @@ pub(super) struct PastWork {
     pub(super) training: Option<PastTraining>,
 }
 
-/// What was shown of trainings before another one began: it comes back where that one is refused.
-pub(super) struct ShownTraining {
-    pub(super) watched: Option<(PathBuf, Watched)>,
-    pub(super) summary: Option<TrainingSummary>,
-    pub(super) is_resumable: bool,
-    pub(super) of: Option<String>,
-    pub(super) folder: Option<PathBuf>,
+/// What is shown of a training.
+#[derive(Default)]
+pub struct ShownTraining {
+    /// The one under way, or the last.
+    pub watched: Option<(PathBuf, Watched)>,
+    /// What the last one came to.
+    pub summary: Option<TrainingSummary>,
+    /// Whether what it left in its folder can be gone on with.
+    pub is_resumable: bool,
+    /// Fingerprint of the model that it was begun with.
+    pub of: Option<String>,
+    /// The folder of the last one that was begun with the model that is open.
+    pub folder: Option<PathBuf>,
 }
 
 /// A training that ended.

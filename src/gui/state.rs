@@ -24,9 +24,9 @@ use crate::network::{FeatureMap, Head, InputSpec, Site, SiteKind};
 use crate::plan::{BudgetRecord, Plan, QualityBudget, Ranking, SiteShape};
 use crate::pruning::{OutputFormat, Report};
 use crate::repair::Repair;
-use crate::run::{AttentionInput, BudgetSpec, Checked, Fault, Opened, Patterns, Placed, RunEstimate, Spec, Watched};
+use crate::run::{AttentionInput, BudgetSpec, Checked, Fault, Opened, Patterns, Placed, RunEstimate, Spec};
 use crate::tensor::DeviceChoice;
-use crate::training::{TrainSettings, TrainingSummary};
+use crate::training::TrainSettings;
 use crate::workspace::{ComparedPlan, Draft, History, Outlook, ProgramSettings, Proposal, Store, Workspace};
 
 /// A box over the window that has the keyboard.
@@ -83,18 +83,10 @@ pub struct TrainingState {
     /// Whether it goes on with the run in the folder.
     pub resume: bool,
     /// The one under way, or the last.
-    pub watched: Option<(PathBuf, Watched)>,
-    /// What the last one came to.
-    pub summary: Option<TrainingSummary>,
+    pub run: ShownTraining,
     /// Why the last one failed.
     pub failure: Option<Error>,
-    /// Whether what it left in its folder can be gone on with.
-    pub is_resumable: bool,
-    /// Fingerprint of the model that it was begun with.
-    pub of: Option<String>,
-    /// The folder of the last one that was begun with the model that is open.
-    pub folder: Option<PathBuf>,
-    /// What was shown before the one under way.
+    /// What was shown before the one under way: it comes back where that one is refused.
     pub(super) before: Option<ShownTraining>,
 }
 

@@ -122,7 +122,7 @@ fn the_numbers_of_a_training_are_explained() {
     let out = desk.folder.path().join("trained");
     desk.enter_folder(&out);
     desk.settle();
-    assert!(desk.state().training.summary.is_some(), "{}", desk.messages());
+    assert!(desk.state().training.run.summary.is_some(), "{}", desk.messages());
     let (faults, seen) = desk.unexplained("training");
     assert!(seen > 8 && faults.is_empty(), "{seen}: {faults:#?}");
 }

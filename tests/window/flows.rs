@@ -396,11 +396,11 @@ fn a_training_run_is_watched_paused_and_opened() {
     desk.type_text(out.to_str().unwrap());
     desk.click("Train");
     let records = |state: &pillars::gui::State| {
-        state.training.watched.as_ref().map_or(0, |(_, watched)| watched.progress().records.len())
+        state.training.run.watched.as_ref().map_or(0, |(_, watched)| watched.progress().records.len())
     };
     desk.wait("a record", |state| records(state) > 0);
     desk.click("Pause");
-    desk.wait("the pause", |state| state.training.watched.as_ref().unwrap().1.control.is_paused());
+    desk.wait("the pause", |state| state.training.run.watched.as_ref().unwrap().1.control.is_paused());
     // The vote ends the first stage long before its last step.
     desk.click("Vote now");
     desk.click("Resume");
@@ -408,7 +408,7 @@ fn a_training_run_is_watched_paused_and_opened() {
     assert!(desk.shows("kept heads, before fine-tuning") && desk.shows("result"), "{}", desk.messages());
     let asked = pillars::training::request_of(&out).unwrap();
     assert_eq!((asked.settings.seed, asked.settings.precision), (5, Precision::Bf16));
-    assert!(desk.state().training.summary.as_ref().unwrap().constrained_steps < 5000);
+    assert!(desk.state().training.run.summary.as_ref().unwrap().constrained_steps < 5000);
     assert!(desk.shows("Loss per token") && desk.shows("Cosine"));
     desk.click("Open the result");
     desk.settle();

@@ -33,11 +33,11 @@ fn a_resumed_training_shows_its_curve_from_the_beginning() {
     // Enter in the field does what the button does.
     desk.enter_folder(&out);
     let steps = |desk: &Desk| -> Vec<u64> {
-        let (_, watched) = desk.state().training.watched.as_ref().expect("a run is watched");
+        let (_, watched) = desk.state().training.run.watched.as_ref().expect("a run is watched");
         watched.progress().records.iter().map(|record| record.total_steps).collect()
     };
     desk.wait("two records", |state| {
-        state.training.watched.as_ref().is_some_and(|(_, watched)| watched.progress().records.len() >= 2)
+        state.training.run.watched.as_ref().is_some_and(|(_, watched)| watched.progress().records.len() >= 2)
     });
     desk.click("Stop");
     desk.settle();
@@ -48,13 +48,13 @@ fn a_resumed_training_shows_its_curve_from_the_beginning() {
     desk.click("Train");
     let more = before.len();
     desk.wait("a further record", |state| {
-        state.training.watched.as_ref().is_some_and(|(_, watched)| watched.progress().records.len() > more)
+        state.training.run.watched.as_ref().is_some_and(|(_, watched)| watched.progress().records.len() > more)
     });
     let after = steps(&desk);
     assert_eq!(after[..before.len()], before[..], "{after:?}");
     assert!(after.is_sorted(), "{after:?}");
     // The first stage is marked where it began, not where it was resumed.
-    let (_, watched) = desk.state().training.watched.as_ref().unwrap();
+    let (_, watched) = desk.state().training.run.watched.as_ref().unwrap();
     assert!(watched.progress().stages.iter().all(|(step, _)| *step == 0), "{:?}", watched.progress().stages);
     desk.click("Stop");
     desk.settle();

@@ -24,7 +24,7 @@ fn training(steps: f64) -> Desk {
 }
 
 fn records(state: &State) -> usize {
-    state.training.watched.as_ref().map_or(0, |(_, watched)| watched.progress().records.len())
+    state.training.run.watched.as_ref().map_or(0, |(_, watched)| watched.progress().records.len())
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn a_training_comes_back_with_its_model_and_after_a_restart() {
     let is_told = |desk: &mut Desk| {
         desk.chord(Modifiers::COMMAND, Key::Num7);
         desk.settle();
-        let summary = desk.state().training.summary.clone();
+        let summary = desk.state().training.run.summary.clone();
         assert_eq!(summary.map(|s| s.outcome), Some(TrainingEnd::Done), "{}", desk.messages());
         assert!(records(desk.state()) > 0);
         assert!(desk.harness.query_by_role_and_label(Role::Button, "Open the result").is_some());
@@ -75,8 +75,8 @@ fn a_training_that_is_refused_leaves_what_is_shown_of_the_one_before() {
     desk.settle();
     let training = &desk.state().training;
     assert!(training.failure.as_ref().is_some_and(|e| e.to_string().contains("not empty")), "{}", desk.messages());
-    assert_eq!(training.summary.as_ref().map(|s| s.outcome), Some(TrainingEnd::Done));
-    assert!(!training.is_resumable && records(desk.state()) == before);
+    assert_eq!(training.run.summary.as_ref().map(|s| s.outcome), Some(TrainingEnd::Done));
+    assert!(!training.run.is_resumable && records(desk.state()) == before);
     assert!(!desk.shows("The run is not finished") && desk.shows("every head, trained"));
     assert!(desk.harness.query_by_role_and_label(Role::Button, "Open the result").is_some());
 }
@@ -90,7 +90,7 @@ fn a_training_that_was_stopped_is_resumed_after_a_restart() {
     let before = records(desk.state());
     assert!(desk.shows("The run is not finished"), "{}", desk.messages());
     // What it would have come to is not told as if it had: nothing was removed, and no model is left without a parameter.
-    assert_eq!(desk.state().training.summary.as_ref().map(|s| s.outcome), Some(TrainingEnd::Stopped));
+    assert_eq!(desk.state().training.run.summary.as_ref().map(|s| s.outcome), Some(TrainingEnd::Stopped));
     assert!(!desk.shows("Parameters") && !desk.shows(" to 0") && !desk.shows("Open the result"));
     let mut desk = desk.reopen();
     desk.settle();
@@ -121,8 +121,8 @@ fn training_a_classifier_speaks_of_labels_and_its_metric() {
     desk.enter_folder(&out);
     desk.settle();
     let state = desk.state();
-    assert!(state.training.summary.is_some(), "{}", desk.messages());
-    let record = state.training.watched.as_ref().unwrap().1.progress().records.last().unwrap().clone();
+    assert!(state.training.run.summary.is_some(), "{}", desk.messages());
+    let record = state.training.run.watched.as_ref().unwrap().1.progress().records.last().unwrap().clone();
     assert!(record.per_label && record.metric_name.as_deref() == Some("accuracy"), "{record:?}");
     for words in ["Loss per label", "loss per label", "Accuracy", ", accuracy ", "tokens/s"] {
         assert!(desk.shows(words), "{words}");
@@ -176,7 +176,7 @@ fn a_training_writes_the_type_of_the_original_or_the_one_that_is_chosen() {
         desk.chord(Modifiers::COMMAND, Key::A);
         desk.enter_folder(&out);
         desk.settle();
-        assert!(desk.state().training.summary.is_some(), "{}", desk.messages());
+        assert!(desk.state().training.run.summary.is_some(), "{}", desk.messages());
         pillars::model::Model::open(&out).unwrap().stored().name()
     };
     assert_eq!(written(None, "usual"), "bfloat16");
@@ -189,7 +189,7 @@ fn a_training_writes_the_type_of_the_original_or_the_one_that_is_chosen() {
 fn the_window_and_the_written_page_tell_the_same_perplexity() {
     let mut desk = training(30.0);
     desk.settle();
-    let summary = desk.state().training.summary.clone().unwrap_or_else(|| panic!("{}", desk.messages()));
+    let summary = desk.state().training.run.summary.clone().unwrap_or_else(|| panic!("{}", desk.messages()));
     let page = std::fs::read_to_string(desk.folder.path().join("trained/README.md")).unwrap();
     let mut told = 0;
     for stage in summary.stages() {

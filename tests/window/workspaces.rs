@@ -298,7 +298,7 @@ fn leaving_says_whether_a_training_was_saved() {
     desk.harness.run_ok();
     desk.enter_folder(&desk.folder.path().join("trained"));
     desk.wait("a record", |state| {
-        state.training.watched.as_ref().is_some_and(|(_, watched)| !watched.progress().records.is_empty())
+        state.training.run.watched.as_ref().is_some_and(|(_, watched)| !watched.progress().records.is_empty())
     });
     desk.click("Pause");
     std::thread::sleep(std::time::Duration::from_millis(500));

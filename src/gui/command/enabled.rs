@@ -157,7 +157,9 @@ impl Command {
                 Some(state.draft.now().active().proposal.as_ref().is_some_and(Proposal::prunes_unproven))
             }
             Self::Theme(choice) => Some(state.settings.theme == choice),
-            Self::PauseTraining => Some(state.training.watched.as_ref().is_some_and(|(_, w)| w.control.is_paused())),
+            Self::PauseTraining => {
+                Some(state.training.run.watched.as_ref().is_some_and(|(_, w)| w.control.is_paused()))
+            }
             _ => None,
         }
     }

@@ -22,7 +22,7 @@ impl App {
             work: Work {
                 run: state.run.clone(),
                 training: state.training.settings.clone(),
-                trained: state.training.folder.clone(),
+                trained: state.training.run.folder.clone(),
                 repair: state.repairing.mode,
                 repairs: state.repairing.revision,
                 quality_share: state.quality_share,

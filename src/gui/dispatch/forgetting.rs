@@ -2,6 +2,7 @@
 
 use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, Jobs};
+use crate::gui::past::ShownTraining;
 use crate::gui::state::{Export, State};
 use crate::repair::RepairMode;
 use crate::run::Spec;
@@ -106,10 +107,9 @@ impl App {
         (export.done, export.failure) = (None, None);
         // A run goes on; what one came to belongs to its model.
         if state.jobs.get(JobKind::Train).is_none() {
-            (training.watched, training.summary, training.failure) = (None, None, None);
-            (training.is_resumable, training.of) = (false, None);
+            (training.run, training.failure) = (ShownTraining::default(), None);
         }
-        (training.folder, training.before) = (None, None);
+        (training.run.folder, training.before) = (None, None);
         *measured_revision += 1;
         *plan_revision += 1;
     }

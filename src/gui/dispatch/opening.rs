@@ -336,7 +336,7 @@ impl App {
             file: state.file.clone(),
             run: state.run.clone(),
             training: state.training.settings.clone(),
-            trained: state.training.folder.clone(),
+            trained: state.training.run.folder.clone(),
             found_run: None,
             repair: Some(state.repairing.mode),
             quality_budget: state.quality_share,

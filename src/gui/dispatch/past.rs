@@ -19,9 +19,9 @@ impl App {
             return;
         }
         let training = &mut state.training;
-        if let (Some(of), Some(watched)) = (training.of.take(), training.watched.take()) {
+        if let (Some(of), Some(watched)) = (training.run.of.take(), training.run.watched.take()) {
             let (summary, failure, is_resumable) =
-                (training.summary.take(), training.failure.take(), training.is_resumable);
+                (training.run.summary.take(), training.failure.take(), training.run.is_resumable);
             let ended = PastTraining { watched, summary, failure, is_resumable };
             past.entry(of).or_default().training = Some(ended);
         }
@@ -33,7 +33,7 @@ impl App {
         let Some(fingerprint) = self.state.model.as_ref().map(|model| model.facts.fingerprint.clone()) else { return };
         let is_free = self.state.jobs.get(JobKind::Train).is_none();
         let training = &mut self.state.training;
-        training.folder = folder;
+        training.run.folder = folder;
         let past = self.past.entry(fingerprint.clone()).or_default();
         self.state.export.done = past.exported.take();
         if !is_free {
@@ -41,15 +41,15 @@ impl App {
         }
         match (past.training.take(), found) {
             (Some(PastTraining { watched, summary, failure, is_resumable }), _) => {
-                (training.watched, training.summary) = (Some(watched), summary);
-                (training.failure, training.is_resumable) = (failure, is_resumable);
+                (training.run.watched, training.run.summary) = (Some(watched), summary);
+                (training.failure, training.run.is_resumable) = (failure, is_resumable);
             }
             (None, Some(FoundRun { out, records, summary, is_resumable })) => {
-                training.watched = Some((out, Watched::of_earlier(&records)));
-                (training.summary, training.is_resumable) = (summary, is_resumable);
+                training.run.watched = Some((out, Watched::of_earlier(&records)));
+                (training.run.summary, training.run.is_resumable) = (summary, is_resumable);
             }
             (None, None) => return,
         }
-        training.of = Some(fingerprint);
+        training.run.of = Some(fingerprint);
     }
 }

@@ -29,7 +29,7 @@ impl App {
 
     /// Goes on with the run that is shown, as it was begun.
     pub(super) fn resume_training(&mut self) {
-        let Some((out, _)) = self.state.training.watched.clone() else { return };
+        let Some((out, _)) = self.state.training.run.watched.clone() else { return };
         if self.state.jobs.get(JobKind::Train).is_some() {
             return;
         }
@@ -48,16 +48,13 @@ impl App {
     ) {
         let (training, watched) = (&mut self.state.training, Watched::default());
         training.failure = None;
-        training.before = Some(ShownTraining {
-            watched: training.watched.replace((out.clone(), watched.clone())),
-            summary: training.summary.take(),
-            is_resumable: std::mem::take(&mut training.is_resumable),
-            of: std::mem::replace(
-                &mut training.of,
-                self.state.model.as_ref().map(|model| model.facts.fingerprint.clone()),
-            ),
-            folder: training.folder.replace(out.clone()),
-        });
+        let run = ShownTraining {
+            watched: Some((out.clone(), watched.clone())),
+            of: self.state.model.as_ref().map(|model| model.facts.fingerprint.clone()),
+            folder: Some(out.clone()),
+            ..ShownTraining::default()
+        };
+        training.before = Some(std::mem::replace(&mut training.run, run));
         self.state.jobs.start(JobKind::Train, title, move |ticket| {
             let summary = work(&watched, ticket)?;
             Ok(JobOutcome::Trained(out, Box::new(summary)))
@@ -69,25 +66,22 @@ impl App {
     pub(super) fn training_ended(&mut self) {
         let open = self.state.model.as_ref().map(|model| &model.facts.fingerprint);
         let training = &mut self.state.training;
-        let has_begun = training.watched.as_ref().is_some_and(|(_, watched)| watched.progress().has_begun());
-        let is_refused = training.summary.is_none() && !has_begun;
+        let has_begun = training.run.watched.as_ref().is_some_and(|(_, watched)| watched.progress().has_begun());
+        let is_refused = training.run.summary.is_none() && !has_begun;
         if let Some(before) = training.before.take().filter(|_| is_refused) {
             // Another model that was opened meanwhile brought a folder of its own.
-            if training.of.as_ref() == open {
-                training.folder = before.folder;
-            }
-            (training.watched, training.summary) = (before.watched, before.summary);
-            (training.is_resumable, training.of) = (before.is_resumable, before.of);
+            let folder = if training.run.of.as_ref() == open { before.folder } else { training.run.folder.take() };
+            training.run = ShownTraining { folder, ..before };
             return;
         }
-        let is_done = training.summary.as_ref().is_some_and(|summary| summary.outcome == End::Done);
-        let has_state = training.watched.as_ref().is_some_and(|(out, _)| RunFolder::at(out).has_state());
-        training.is_resumable = has_state && !is_done;
+        let is_done = training.run.summary.as_ref().is_some_and(|summary| summary.outcome == End::Done);
+        let has_state = training.run.watched.as_ref().is_some_and(|(out, _)| RunFolder::at(out).has_state());
+        training.run.is_resumable = has_state && !is_done;
     }
 
     /// Pauses, stops or goes on to the vote.
     pub(super) fn tell_training(&mut self, tell: impl FnOnce(&Control)) {
-        if let Some((_, watched)) = &self.state.training.watched {
+        if let Some((_, watched)) = &self.state.training.run.watched {
             tell(&watched.control);
         }
     }
@@ -102,6 +96,6 @@ impl App {
             End::Stopped => format!("Training stopped; it can be resumed from {}", out.display()),
         };
         self.state.messages.info(text);
-        self.state.training.summary = Some(summary);
+        self.state.training.run.summary = Some(summary);
     }
 }

@@ -290,7 +290,7 @@ fn quit(ui: &mut Ui, cx: Cx<'_>, fresh: bool) {
         note(ui, cx.theme, job.words());
     }
     if cx.state.jobs.get(JobKind::Train).is_some() {
-        let has_saved = cx.state.training.watched.as_ref().is_some_and(|(out, _)| RunFolder::at(out).has_state());
+        let has_saved = cx.state.training.run.watched.as_ref().is_some_and(|(out, _)| RunFolder::at(out).has_state());
         note(
             ui,
             cx.theme,

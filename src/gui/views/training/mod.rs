@@ -35,7 +35,7 @@ pub(super) struct TrainingView {
 
 /// What the picture is made of.
 pub(super) fn key(state: &State) -> PictureKey {
-    let records = state.training.watched.as_ref().map(|(_, watched)| {
+    let records = state.training.run.watched.as_ref().map(|(_, watched)| {
         let progress = watched.progress();
         (progress.records.len(), progress.stages.len())
     });
@@ -44,7 +44,7 @@ pub(super) fn key(state: &State) -> PictureKey {
 
 /// What makes the picture.
 pub(super) fn picture(state: &State) -> Result<Draw> {
-    let Some((out, watched)) = &state.training.watched else {
+    let Some((out, watched)) = &state.training.run.watched else {
         return Err(Error::new("there is no training run to draw"));
     };
     let (out, watched) = (out.clone(), watched.clone());
@@ -89,7 +89,7 @@ impl TrainingView {
             cx.send(Action::SetTrainingStart(scratch, resume));
         }
         if let Some(job) = cx.state.jobs.get(JobKind::Train) {
-            let paused = training.watched.as_ref().is_some_and(|(_, w)| w.control.is_paused());
+            let paused = training.run.watched.as_ref().is_some_and(|(_, w)| w.control.is_paused());
             // Where the button Train was there is nothing to press, so that a second click does nothing.
             let share = job.progress.fraction().unwrap_or(0.0) as f32;
             let place = vec2(ui.available_width(), START);
@@ -136,14 +136,14 @@ fn right(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
             cx.send(Action::Copy(worded(error)));
         }
     }
-    let Some((out, watched)) = &training.watched else {
+    let Some((out, watched)) = &training.run.watched else {
         let text = "Training makes the heads of a group alike, so that one can stand for all. Name a folder on the \
                     left and press Train: its curves appear here";
         let input = Command::Train.enabled(cx.state).is_err().then_some((Command::ChooseInput, "Choose input…"));
         return empty(ui, cx, "No training run yet", text, input);
     };
     let progress = watched.progress();
-    let stage = match &training.summary {
+    let stage = match &training.run.summary {
         Some(summary) if summary.outcome == TrainingEnd::Done => Stage::Done,
         _ => progress.stage,
     };
@@ -160,7 +160,7 @@ fn right(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
     for text in progress.notes.iter().rev().take(3) {
         ui.label(RichText::new(sentence(&in_controls(text))).small().color(cx.theme.warning));
     }
-    if training.is_resumable && cx.state.jobs.get(JobKind::Train).is_none() {
+    if training.run.is_resumable && cx.state.jobs.get(JobKind::Train).is_none() {
         ui.horizontal_wrapped(|ui| {
             if ui.button("Resume").on_hover_text("Go on with it as it was begun").clicked() {
                 cx.send(Action::ResumeTraining);
@@ -168,7 +168,7 @@ fn right(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
             note(ui, cx.theme, "The run is not finished; its folder holds what it takes to go on");
         });
     }
-    if let Some(summary) = &training.summary {
+    if let Some(summary) = &training.run.summary {
         summary_ui(ui, cx, out, summary);
     }
     drop(progress);
