@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::settings::Input;
 use crate::error::{Error, Result};
 
 /// Bytes read at a time.
@@ -14,6 +15,9 @@ const LINES: usize = 1 << 18;
 
 /// A line that is longer is cut at a blank, so that a file without line ends cannot fill the memory.
 const LONGEST_LINE: usize = 1 << 20;
+
+/// What files begin with that gzip compressed.
+pub(super) const PACKED: [u8; 2] = [0x1f, 0x8b];
 
 /// Reads a UTF-8 file block by block; a byte-order mark is dropped and `\r\n` becomes `\n`.
 #[derive(Debug)]
@@ -67,6 +71,10 @@ impl TextReader {
         }
         let taken = valid.len();
         if self.consumed == 0 {
+            // A file of numbers may be valid UTF-8 by chance, of many zeros above all.
+            if let Some(at) = valid.find('\0') {
+                return Err(not_text(&self.path, format!("byte {at} is NUL, which text does not hold")));
+            }
             valid = valid.strip_prefix('\u{feff}').unwrap_or(valid);
         }
         if valid.contains('\r') {
@@ -80,24 +88,56 @@ impl TextReader {
     }
 }
 
+impl Input {
+    /// Why the file that is named cannot be read as text, by its beginning; nothing where it can, where it is not to be read as
+    /// text, where it can be read but once (a pipe), and where it is compressed: what is in it is seen once it is unpacked.
+    pub(crate) fn text_fault(&self) -> Option<Error> {
+        let (Self::Text(path) | Self::Tokens(path) | Self::Pairs { path, .. }) = self else { return None };
+        if self.is_standard_input() || !std::fs::metadata(path).is_ok_and(|about| about.is_file()) {
+            return None;
+        }
+        is_text(path).err()
+    }
+}
+
+/// Fails where the file at `path` does not begin as text does.
+fn is_text(path: &Path) -> Result<()> {
+    if beginning(path, PACKED.len()) == PACKED {
+        return Ok(());
+    }
+    let (mut reader, mut text) = (TextReader::open(path)?, String::new());
+    while text.len() < BLOCK && reader.read(&mut text)? {}
+    Ok(())
+}
+
+/// The first bytes of a file, `most` at most; none of one that cannot be read.
+fn beginning(path: &Path, most: usize) -> Vec<u8> {
+    let mut first = Vec::new();
+    let _ = File::open(path).and_then(|file| file.take(most as u64).read_to_end(&mut first));
+    first
+}
+
 /// The error of a file that is no UTF-8 text: what it is, where its first bytes tell, else `what`.
 pub(super) fn not_utf8(path: &Path, what: String) -> Error {
-    let mut first = Vec::new();
-    let _ = File::open(path).and_then(|file| file.take(2).read_to_end(&mut first));
-    let error = match kind_of(path) {
-        _ if [b"\xff\xfe", b"\xfe\xff"].iter().any(|mark| first.starts_with(*mark)) => {
-            Error::new("this is text in UTF-16, not in UTF-8").hint("convert it, e.g. with iconv -f utf-16 -t utf-8")
-        }
-        Some(kind) => Error::new(format!("this is {kind}, not text")).hint("name a text file"),
-        None => Error::new(what).hint("convert it, e.g. with iconv -t utf-8"),
-    };
-    error.at(path)
+    if [b"\xff\xfe", b"\xfe\xff"].iter().any(|mark| beginning(path, 2).starts_with(*mark)) {
+        let what = "this is text in UTF-16, not in UTF-8";
+        return Error::new(what).hint("convert it, e.g. with iconv -f utf-16 -t utf-8").at(path);
+    }
+    match kind_of(path) {
+        Some(_) => not_text(path, what),
+        None => Error::new(what).hint("convert it, e.g. with iconv -t utf-8").at(path),
+    }
+}
+
+/// The error of a file that is no text in any encoding: what it is, where its first bytes tell, else `what`.
+fn not_text(path: &Path, what: String) -> Error {
+    let what = kind_of(path).map_or(what, |kind| format!("this is {kind}, not text"));
+    Error::new(what).hint("name a text file").at(path)
 }
 
 /// What a file that is no text is, by its first bytes, where these are known.
 fn kind_of(path: &Path) -> Option<&'static str> {
-    let mut first = Vec::new();
-    File::open(path).ok()?.take(512).read_to_end(&mut first).ok()?;
+    let first = beginning(path, 512);
     let is = |mark: &[u8]| first.starts_with(mark);
     // WAV and WebP are both RIFF.
     let form = if is(b"RIFF") { first.get(8..12) } else { None };
@@ -201,9 +241,31 @@ mod tests {
         let png = whole(b"\x89PNG\r\n\x1a\n").unwrap_err().to_string();
         assert!(png.contains("this is a PNG image, not text: ") && !png.contains("iconv"), "{png}");
         assert!(whole(b"PK\x03\x04\xff\xff").unwrap_err().to_string().contains("a ZIP archive"));
+        let zeros = whole(b"ab\0\0").unwrap_err().to_string();
+        assert!(zeros.contains("byte 2 is NUL") && zeros.contains("text.txt") && !zeros.contains("iconv"), "{zeros}");
         let mut cut = vec![b'a'; BLOCK];
         cut.extend_from_slice(&"é".as_bytes()[..1]);
         assert!(whole(&cut).unwrap_err().to_string().contains(&format!("byte {BLOCK} ")));
+    }
+
+    #[test]
+    fn what_is_no_text_is_told_by_its_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        let fault = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            Input::Text(path.clone()).text_fault().map(|error| error.to_string())
+        };
+        assert_eq!(fault("Zoë wrote.\r\n".as_bytes()), None);
+        assert_eq!(fault(b""), None, "what is empty is told by who reads it");
+        assert_eq!(fault(b"\x1f\x8b\x08\x00"), None, "compressed");
+        // The end of a file may cut a character off.
+        for (bytes, why) in [(&b"Zo\xc3"[..], "byte 2 is not UTF-8"), (b"Z\0o\0", "byte 1 is NUL")] {
+            let told = fault(bytes).unwrap();
+            assert!(told.contains(why) && told.contains("a.txt"), "{told}");
+        }
+        assert!(Input::Inputs(path.clone()).text_fault().is_none(), "it is not to be read as text");
+        assert!(Input::Text(folder.path().to_path_buf()).text_fault().is_none());
     }
 
     #[test]

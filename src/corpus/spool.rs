@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::passing::PassingReader;
+use super::reader::PACKED;
 use super::settings::Input;
 use super::unpacked::Unpacked;
 use crate::checkpoint::copy_file;
@@ -86,7 +87,7 @@ impl Spool {
                 read => known += read,
             }
         }
-        let is_packed = start[..known] == [0x1f, 0x8b];
+        let is_packed = start[..known] == PACKED;
         if !is_passing && !is_packed {
             return Ok(None);
         }

@@ -242,6 +242,9 @@ pub(super) fn path_fault(input: &Input, folder: &Path) -> Option<Error> {
     if !input.is_standard_input() && !input.path().exists() {
         return Some(Error::new("the input is not there").at(input.path()).hint("check the path"));
     }
+    if let Some(fault) = input.text_fault() {
+        return Some(fault);
+    }
     let needs_tokenizer = matches!(input, Input::Text(_) | Input::Pairs { .. } | Input::Data { .. });
     (needs_tokenizer && !TextTokenizer::is_in(folder)).then(|| {
         Error::new("the model folder has no tokenizer (tokenizer.json or its parts), so it cannot read text")

@@ -103,6 +103,9 @@ fn input_that_tells_little_is_told_for_what_it_is() {
     let text = write("wide.txt", &wide("my dear\n"));
     let refused = bad(&["evaluate", &sample("austen-grouped"), "--text", &text, "--quiet"], 1);
     assert!(refused.contains("in UTF-16") && refused.contains("wide.txt"), "{refused}");
+    let zeros = write("zeros.txt", &[0; 64]);
+    let refused = bad(&["evaluate", &sample("austen-grouped"), "--text", &zeros, "--quiet"], 1);
+    assert!(refused.contains("byte 0 is NUL") && refused.contains("zeros.txt"), "{refused}");
     let all = std::fs::read_to_string(sample("books/test.tsv")).unwrap();
     let one = write("one.tsv", all.lines().take(2).map(|line| format!("{line}\n")).collect::<String>().as_bytes());
     let (_, said) = both(&["evaluate", &classifier, "--data", &one]);

@@ -52,6 +52,12 @@ fn rows_are_seen_and_columns_chosen_before_anything_runs() {
 
 #[test]
 fn texts_have_no_rows_to_look_at() {
-    let desk = Desk::with_input("bert");
+    let mut desk = Desk::with_input("bert");
     assert!(desk.harness.query_by_role_and_label(Role::Button, "First rows…").is_none());
+    // What is no text is refused where it is chosen.
+    let path = desk.folder.path().join("numbers.txt");
+    std::fs::write(&path, [1, 0, 2, 0]).unwrap();
+    desk.type_path(INPUT, &path);
+    assert!(desk.shows("byte 1 is NUL") || desk.shows("Byte 1 is NUL"), "{}", desk.messages());
+    assert!(desk.state().checked.as_ref().unwrap().is_err());
 }
