@@ -118,6 +118,11 @@ fn of_plan(args: &RepairArgs, plan_path: &Path, console: &Console) -> Result<()>
         console.wrote(out.path());
     }
     console.warn_all(&found.record.notes);
+    if !found.record.mode.repairs() {
+        // It is written all the same: what comes next in a script names it, and one from before would be taken for this one.
+        let path = out.path().display();
+        console.warn(&format!("{path} holds no weights: evaluate, prune and train take it as no repair"));
+    }
     if args.common.json { console.print_json(&found.record) } else { console.print(&summary(&found)) }
 }
 
@@ -141,16 +146,21 @@ pub(super) const SHARES: &str = "Shares of what the attention of a layer adds, a
     masked and nothing refitted; fitted, after the refit on the batches that it read; held out, on batches that it did not \
     read. Explained: what is not lost there; not known where nothing was held out.";
 
-/// A table of the layers: what is lost without and with the repair.
+/// A table of the layers: what is lost without and with the repair; what every way came to where they were held against each
+/// other.
 fn summary(repair: &Repair) -> String {
     let record = &repair.record;
-    let mut lines = vec![
-        format!("{} on {} tokens of {}", record.mode, record.tokens, record.input),
-        format!(
-            "{:<12} {:>5} {:>9} {:>9} {:>9} {:>9} {:>10}",
-            "site", "kept", "ridge", "masked", "fitted", "held out", "explained"
-        ),
-    ];
+    let mut lines = match record.mode {
+        RepairMode::None if record.measured.is_empty() => vec!["left as it is".to_owned()],
+        RepairMode::None => vec![RepairMode::LEFT.to_owned()],
+        mode => vec![
+            format!("{mode} on {} tokens of {}", record.tokens, record.input),
+            format!(
+                "{:<12} {:>5} {:>9} {:>9} {:>9} {:>9} {:>10}",
+                "site", "kept", "ridge", "masked", "fitted", "held out", "explained"
+            ),
+        ],
+    };
     let share = |x: f64| format!("{:.1} %", 100.0 * x);
     for (site, found) in &record.sites {
         let kept = repair.outputs.get(site).map_or(0, |o| o.kept.len());
@@ -169,6 +179,8 @@ fn summary(repair: &Repair) -> String {
         let name = if tried.is_chosen { "chosen" } else { tried.mode.name() };
         lines.push(format!("{name:<8} {loss}cosine {:.4} on held-out batches", tried.cosine));
     }
-    lines.push(SHARES.to_owned());
+    if record.mode.repairs() {
+        lines.push(SHARES.to_owned());
+    }
     lines.join("\n")
 }
