@@ -23,6 +23,16 @@ pub fn counted(count: impl TryInto<u64>, many: &str) -> String {
     format!("{count} {}", noun(count, many))
 }
 
+/// How many of `all` things, and which where it is not all of them: `4 of 4 layers`, `2 of 4 layers (decoder.0, decoder.3)`.
+pub fn some_of<T: std::fmt::Display>(some: &[T], all: usize, many: &str) -> String {
+    let count = format!("{} of {}", some.len(), counted(all, many));
+    if some.len() == all {
+        return count;
+    }
+    let names: Vec<String> = some.iter().map(T::to_string).collect();
+    format!("{count} ({})", names.join(", "))
+}
+
 /// The first setting in which two records differ, by its place in them: `settings.rate 0.001 instead of 0.0005`.
 pub fn first_difference(before: &Value, now: &Value) -> Option<String> {
     fn find(place: &str, before: &Value, now: &Value) -> Option<String> {
@@ -98,6 +108,12 @@ mod tests {
         let expected =
             ["0.0 s", "0.4 s", "1 s", "9 s", "59 s", "1 min 00 s", "1 min 35 s", "12 min 05 s", "2 h 02 min"];
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn some_are_named_and_all_are_counted() {
+        assert_eq!(some_of(&["a", "c"], 3, "layers"), "2 of 3 layers (a, c)");
+        assert_eq!(some_of(&["a"], 1, "layers"), "1 of 1 layer");
     }
 
     #[test]

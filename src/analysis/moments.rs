@@ -9,7 +9,7 @@ use super::weighed::{TOKENS_PER_NUMBER, enough};
 use crate::corpus::Reading;
 use crate::error::{Error, Result};
 use crate::network::{NetworkSpec, Site, SiteKind};
-use crate::words::counted;
+use crate::words::some_of;
 
 /// Begin of the note on too few tokens.
 const TOO_FEW: &str = "too few tokens to fit on in ";
@@ -229,6 +229,8 @@ pub struct SharedMoments<'a> {
 /// What a layer's output projection is fitted on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FittedLayer {
+    /// The layer; of those that share weights the first.
+    pub site: Site,
     /// The numbers `D = H d` that its heads put out.
     pub outputs: usize,
     /// Real tokens, of all batches.
@@ -244,10 +246,9 @@ pub fn doubts(layers: &[FittedLayer]) -> Vec<String> {
     let share = |layer: &&&FittedLayer| layer.tokens as f64 / layer.outputs as f64;
     if let Some(least) = scarce.iter().min_by(|a, b| share(a).total_cmp(&share(b))) {
         found.push(format!(
-            "{TOO_FEW}{} of {}: {}, where {} would do, {TOKENS_PER_NUMBER} for each number that the heads \
+            "{TOO_FEW}{}: {}, where {} would do, {TOKENS_PER_NUMBER} for each number that the heads \
              put out; what such a fit says may not hold on other text",
-            scarce.len(),
-            counted(layers.len(), "layers"),
+            some_of(&scarce.iter().map(|layer| layer.site).collect::<Vec<_>>(), layers.len(), "layers"),
             least.tokens,
             enough(least.outputs)
         ));
@@ -323,12 +324,13 @@ impl Moments {
 
     /// What speaks against trusting a fit on these moments, in sentences.
     pub fn doubts(&self) -> Vec<String> {
-        let of = |site: &SiteMoments| FittedLayer {
-            outputs: site.dim(),
-            tokens: site.tokens(),
-            is_judged: site.halves.iter().all(|half| half.tokens > 0),
+        let of = |(site, moments): (&Site, &SiteMoments)| FittedLayer {
+            site: *site,
+            outputs: moments.dim(),
+            tokens: moments.tokens(),
+            is_judged: moments.halves.iter().all(|half| half.tokens > 0),
         };
-        doubts(&self.sites.values().map(of).collect::<Vec<_>>())
+        doubts(&self.sites.iter().map(of).collect::<Vec<_>>())
     }
 
     /// Fewest tokens that a layer's moments should be made of: eight for each of its `D` outputs.

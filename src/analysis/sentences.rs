@@ -2,8 +2,8 @@
 
 use super::weighed::enough;
 use super::{Analysis, Baseline, FeatureAnalysis, MapEvidence, SiteAnalysis, SiteEvidence, baseline};
-use crate::network::Kept;
-use crate::words::counted;
+use crate::network::{Kept, Site};
+use crate::words::{counted, some_of};
 
 /// Heads of which others can say so much are redundant, whatever their groups look like.
 const SAYABLE: f64 = 0.9;
@@ -33,18 +33,21 @@ impl Analysis {
             site.evidence = site.concluded();
         }
         self.notes.retain(|note| !is_told_anew(note));
-        let layers = counted(self.sites.len(), "layers");
-        let too_few = self.sites.iter().filter(|s| s.evidence.as_ref().is_some_and(|e| e.too_few)).count();
+        let of_all = |some: &[Site]| some_of(some, self.sites.len(), "layers");
+        let has_too_few = |s: &&SiteAnalysis| s.evidence.as_ref().is_some_and(|e| e.too_few);
+        let scarce: Vec<Site> = self.sites.iter().filter(has_too_few).map(|s| s.site).collect();
+        let too_few = scarce.len();
         if too_few > 0 {
-            self.notes.push(format!("{TOO_FEW}{too_few} of {layers}"));
+            self.notes.push(format!("{TOO_FEW}{}", of_all(&scarce)));
         }
         let is_open = |s: &&SiteAnalysis| match &s.evidence {
             Some(evidence) => evidence.not_compared,
             None => s.lacks_comparison(),
         };
-        let open = self.sites.iter().filter(is_open).count();
-        if let Some(why) = self.not_compared.as_ref().filter(|_| open > 0) {
-            self.notes.push(format!("{NOT_KNOWN}{open} of {layers}: {why}; analyze the whole corpus at once to know"));
+        let open: Vec<Site> = self.sites.iter().filter(is_open).map(|s| s.site).collect();
+        if let Some(why) = self.not_compared.as_ref().filter(|_| !open.is_empty()) {
+            let open = of_all(&open);
+            self.notes.push(format!("{NOT_KNOWN}{open}: {why}; analyze the whole corpus at once to know"));
         }
         let verdicts: Vec<bool> = self.sites.iter().filter_map(|s| s.evidence.as_ref()?.verdict()).collect();
         let found = verdicts.iter().filter(|found| **found).count();

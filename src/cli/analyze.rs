@@ -175,11 +175,19 @@ fn kinds(analysis: &Analysis) -> Vec<String> {
     title.into_iter().chain(lines).collect()
 }
 
-/// What speaks for redundancy, where it was weighed.
+/// What speaks for redundancy, where it was weighed. Layers of which the same is to be told, as that too little was read, share a
+/// line.
 fn evidence(analysis: &Analysis) -> Vec<String> {
-    let told =
-        |site: &SiteAnalysis| site.evidence.as_ref().map(|e| format!("{:<12} {}", site.site.to_string(), e.sentence));
-    let lines: Vec<String> = analysis.sites.iter().filter_map(told).collect();
+    let mut told: Vec<(&str, Vec<String>)> = Vec::new();
+    for site in &analysis.sites {
+        let Some(found) = &site.evidence else { continue };
+        match told.iter_mut().find(|(sentence, _)| *sentence == found.sentence.as_str()) {
+            Some((_, names)) => names.push(site.site.to_string()),
+            None => told.push((found.sentence.as_str(), vec![site.site.to_string()])),
+        }
+    }
+    let line = |(sentence, names): (&str, Vec<String>)| format!("{:<12} {sentence}", names.join(", "));
+    let lines: Vec<String> = told.into_iter().map(line).collect();
     let title = (!lines.is_empty()).then(|| "Is it redundancy?".to_owned());
     title.into_iter().chain(lines).chain(analysis.evidence.iter().map(|e| e.sentence.clone())).collect()
 }

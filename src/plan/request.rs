@@ -3,7 +3,7 @@
 use super::{Amount, Method, Ranking};
 use crate::analysis::{Analysis, SiteAnalysis, SiteEvidence};
 use crate::error::{Error, Result};
-use crate::words::counted;
+use crate::words::{counted, some_of};
 
 /// What a plan is to be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -110,7 +110,9 @@ pub(crate) fn evidence_notes(analysis: &Analysis, request: &PlanRequest) -> Vec<
     // Who names an amount for what was never weighed has decided.
     if !unknown.is_empty() && (read_too_little || !is_named) {
         let why = if read_too_little { "too few tokens were read" } else { "the analysis does not say" };
-        let told = format!("whether heads are redundant is not known of {} of {all}, since {why}", unknown.len());
+        let sites: Vec<_> = unknown.iter().map(|s| s.site).collect();
+        let of_all = some_of(&sites, analysis.sites.len(), "layers");
+        let told = format!("whether heads are redundant is not known of {of_all}, since {why}");
         let more = if read_too_little { "analyze more text, " } else { "" };
         notes.push(match is_named {
             true => format!("{told}: measure what the plan costs"),

@@ -102,9 +102,9 @@ impl SiteRepair {
         self.held_out.map(|error| 1.0 - error)
     }
 
-    /// What a layer of so many outputs was fitted on.
-    pub(super) fn of_layer(&self, outputs: usize) -> FittedLayer {
-        FittedLayer { outputs, tokens: self.tokens, is_judged: self.held_out.is_some() }
+    /// What the layer at `site`, of so many outputs, was fitted on.
+    pub(super) fn of_layer(&self, site: Site, outputs: usize) -> FittedLayer {
+        FittedLayer { site, outputs, tokens: self.tokens, is_judged: self.held_out.is_some() }
     }
 }
 

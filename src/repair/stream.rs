@@ -107,7 +107,7 @@ pub fn stream(
     }
     let outputs = |site: &Site| spec.attention(*site).map_or(0, |a| a.heads * a.head_dim);
     let read: Vec<FittedLayer> =
-        repair.record.sites.iter().map(|(site, found)| found.of_layer(outputs(site))).collect();
+        repair.record.sites.iter().map(|(site, found)| found.of_layer(*site, outputs(site))).collect();
     repair.record.notes.extend(doubts(&read));
     Ok(repair)
 }
