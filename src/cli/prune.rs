@@ -122,6 +122,12 @@ fn planned_repair(args: &PruneArgs, plan: &Plan, checked: &Checked, console: &Co
     })
 }
 
+/// The row of what files for engines are compared with, where that is less than the original.
+const PART_READ: &str = "part read";
+/// What that row is.
+const PART_READ_MEANING: &str = "part read is what the network reads of the original's files; the file of an engine replaces \
+    that alone, and its shares are of it";
+
 /// Says what each of `formats` would give; nothing is written. Gives why the first of those that cannot be written cannot.
 fn forecast_formats(
     checked: &Checked,
@@ -179,7 +185,7 @@ fn forecast_formats(
                 let before = sizes.map(|counts| counts.before);
                 // What formats replace: a folder all of its files, an engine's file what the network reads of them.
                 if !originals.contains(&before) {
-                    let name = if originals.is_empty() { "original" } else { "as read" };
+                    let name = if originals.is_empty() { "original" } else { PART_READ };
                     lines.push(row(name, sizes, false, "-"));
                     originals.push(before);
                 }
@@ -188,6 +194,9 @@ fn forecast_formats(
             }
             Err(error) => remarks.push(format!("{format}: {error}")),
         }
+    }
+    if originals.len() > 1 {
+        remarks.insert(0, PART_READ_MEANING.to_owned());
     }
     console.print(&lines.into_iter().chain(remarks).collect::<Vec<_>>().join("\n"))?;
     Ok(first_refusal(told))

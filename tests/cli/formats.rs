@@ -215,6 +215,9 @@ fn what_opens_in_this_program_alone_is_told_and_avoided_where_another_format_is_
         let dry = pillars(&[&words[..4], &["--dry-run"]].concat());
         let dry = String::from_utf8_lossy(&dry.stdout).into_owned();
         assert!(dry.contains("parameters are those of the whole model; "), "{dry}");
+        // What is not the original itself is explained where it stands.
+        let rows = dry.lines().filter(|line| line.starts_with("part read ")).count();
+        assert_eq!(rows > 1, dry.contains("part read is what the network reads of "), "{dry}");
         assert!(
             dry.lines().any(|line| line.starts_with("compact ") && line.contains('−') && line.contains('%')),
             "{dry}"
