@@ -23,6 +23,12 @@ pub fn counted(count: impl TryInto<u64>, many: &str) -> String {
     format!("{count} {}", noun(count, many))
 }
 
+/// The text of one number as people read it: with the minus sign of print, which is as wide as a plus. JSON and CSV, which
+/// programs read, have the hyphen.
+pub fn printed(number: String) -> String {
+    if number.contains('-') { number.replace('-', "−") } else { number }
+}
+
 /// How many of `all` things, and which where it is not all of them: `4 of 4 layers`, `2 of 4 layers (decoder.0, decoder.3)`.
 pub fn some_of<T: std::fmt::Display>(some: &[T], all: usize, many: &str) -> String {
     let count = format!("{} of {}", some.len(), counted(all, many));
@@ -108,6 +114,12 @@ mod tests {
         let expected =
             ["0.0 s", "0.4 s", "1 s", "9 s", "59 s", "1 min 00 s", "1 min 35 s", "12 min 05 s", "2 h 02 min"];
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn numbers_are_printed_with_one_sign() {
+        assert_eq!(printed(format!("{:+.1}", -2.0)), "−2.0");
+        assert_eq!(printed(format!("{:.1e}", -2e-7)), "−2.0e−7");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Numbers as people read them: few digits, a prefix for large ones, a unit.
 
+use crate::words::printed;
+
 /// What a number counts, which decides how it is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unit {
@@ -89,7 +91,7 @@ impl Unit {
 /// With the minus sign of print, which is as wide as a plus.
 fn signed(value: f64, text: String) -> String {
     let is_zero = !text.contains(|c: char| ('1'..='9').contains(&c) || c == '∞');
-    if value < 0.0 && !is_zero { format!("−{text}") } else { text }
+    if value < 0.0 && !is_zero { printed(format!("-{text}")) } else { text }
 }
 
 fn significant(magnitude: f64, digits: i32, most_decimals: i32) -> String {
@@ -107,9 +109,7 @@ fn trimmed(text: String) -> String {
 fn exponent(magnitude: f64, digits: usize) -> String {
     let text = format!("{magnitude:.digits$e}");
     match text.split_once('e') {
-        Some((mantissa, exponent)) => {
-            format!("{}e{}", trimmed(mantissa.to_owned()), exponent.replace('-', "−"))
-        }
+        Some((mantissa, exponent)) => printed(format!("{}e{exponent}", trimmed(mantissa.to_owned()))),
         None => text,
     }
 }

@@ -8,6 +8,7 @@ use super::view::HeadColor;
 use crate::analysis::{Analysis, AnalysisAgreement};
 use crate::error::{Error, Result};
 use crate::network::{FeatureMap, Site};
+use crate::words::printed;
 
 /// What one layer has in common with itself on the other side.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,8 +68,9 @@ impl SideBySide {
                 100.0 * agreement.kept_in_common
             ));
         if let Some(mean) = agreement.mean_adjusted_rand {
-            caption = caption
-                .note(format!("groups agree by {mean:.3} on average (adjusted Rand): 1 the same, 0 as by chance"));
+            let mean = printed(format!("{mean:.3}"));
+            caption =
+                caption.note(format!("groups agree by {mean} on average (adjusted Rand): 1 the same, 0 as by chance"));
         }
         if !agreement.same_model {
             caption = caption.note("They are of different models of one shape: their heads need not correspond");

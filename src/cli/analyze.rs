@@ -11,7 +11,7 @@ use crate::network::FeatureMap;
 use crate::plan::{Amount, Method, PlanRequest, propose};
 use crate::repair::replaceability;
 use crate::run::{Analyzed, Spec};
-use crate::words::counted;
+use crate::words::{counted, printed};
 
 pub(super) fn run(args: &AnalyzeArgs, console: &Console) -> Result<()> {
     if args.scores.len() > 1 && args.scores.contains(&ScoreArg::None) {
@@ -107,7 +107,7 @@ fn summary(analysis: &Analysis) -> String {
     for site in &analysis.sites {
         let Some(found) = site.features.get(feature) else { continue };
         let groups = found.groups.iter().max().map_or(0, |g| g + 1);
-        let silhouette = found.mean_silhouette.map_or("-".to_owned(), |s| format!("{s:.3}"));
+        let silhouette = found.mean_silhouette.map_or("-".to_owned(), |s| printed(format!("{s:.3}")));
         lines.push(format!(
             "{:<12} {:>5} {groups:>7} {silhouette:>10}  {:<24} {:<24} {}",
             site.site.to_string(),

@@ -13,6 +13,7 @@ use crate::checkpoint::is_gguf;
 use crate::error::{Error, Result};
 use crate::run::{Opened, Twins};
 use crate::task::Ticket;
+use crate::words::printed;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -74,16 +75,17 @@ fn analyses(args: &CompareArgs, console: &Console) -> Result<()> {
         let [kept, other] = site.kept.clone().map(|heads| words(&heads));
         for (map, feature) in &site.features {
             lines.push(format!(
-                "{:<14}{kept:<28}{other:<28}{:>14.3}{:>12.3}  {map}",
+                "{:<14}{kept:<28}{other:<28}{:>14}{:>12.3}  {map}",
                 site.site.to_string(),
-                feature.adjusted_rand,
+                printed(format!("{:.3}", feature.adjusted_rand)),
                 feature.cosine_difference
             ));
         }
     }
     lines.push(format!("kept in common   {:.1} %", 100.0 * agreement.kept_in_common));
     if let Some(mean) = agreement.mean_adjusted_rand {
-        lines.push(format!("adjusted Rand    {mean:.3} on average: 1 the same groups, 0 as by chance"));
+        let mean = printed(format!("{mean:.3}"));
+        lines.push(format!("adjusted Rand    {mean} on average: 1 the same groups, 0 as by chance"));
     }
     lines.push("cosines: mean absolute difference of the cosine between two heads".to_owned());
     console.print(&lines.join("\n"))
@@ -108,10 +110,13 @@ fn table(twins: &Twins) -> String {
         let mean = site.cosines.values().sum::<f64>() / (site.cosines.len() as f64).max(1.0);
         let [ours, theirs] = [site.heads[0].len(), site.heads[1].len()];
         match least {
-            Some((head, cosine)) => lines.push(format!(
-                "{:<14}{ours:>8}{theirs:>8}{mean:>14.4}{cosine:>14.4}  head {head}",
-                site.site.to_string()
-            )),
+            Some((head, cosine)) => {
+                let [mean, cosine] = [mean, *cosine].map(|x| printed(format!("{x:.4}")));
+                lines.push(format!(
+                    "{:<14}{ours:>8}{theirs:>8}{mean:>14}{cosine:>14}  head {head}",
+                    site.site.to_string()
+                ));
+            }
             None => lines.push(format!("{:<14}{ours:>8}{theirs:>8}{:>14}{:>14}", site.site.to_string(), "-", "-")),
         }
     }

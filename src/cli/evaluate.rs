@@ -11,7 +11,7 @@ use crate::evaluation::curve::DrawSpread;
 use crate::evaluation::{Comparison, Measured, Quality};
 use crate::plan::CONTROL;
 use crate::run::Spec;
-use crate::words::counted;
+use crate::words::{counted, printed};
 
 pub(super) fn run(args: &EvaluateArgs, console: &Console) -> Result<()> {
     let spec = Spec {
@@ -222,11 +222,11 @@ fn task_metrics(columns: &[Column<'_>]) -> Vec<String> {
     for (name, estimate) in first.metrics.iter().filter(|(name, _)| !is_shown(name)) {
         let cell = |column: &Column<'_>| {
             let value = column.quality.metrics.get(name).map(|found| found.value);
-            column.cell(column.number(name, value, |x| format!("{x:.4}"), "").as_deref().unwrap_or("-"))
+            column.cell(column.number(name, value, |x| printed(format!("{x:.4}")), "").as_deref().unwrap_or("-"))
         };
         let cells: String = columns.iter().map(cell).collect();
         let interval = match estimate.low.zip(estimate.high) {
-            Some((low, high)) if columns.len() == 1 => format!("  95 % {low:.4} to {high:.4};"),
+            Some((low, high)) if columns.len() == 1 => printed(format!("  95 % {low:.4} to {high:.4};")),
             _ => String::new(),
         };
         let n = estimate.from_words();

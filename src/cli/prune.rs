@@ -16,6 +16,7 @@ use crate::pruning::{BYTES, Counts, OutputFormat, Report, claim, opens_in_words}
 use crate::repair::{RepairMode, RepairSource};
 use crate::run::{Checked, Opened, PruneSpec, Spec, refusal};
 use crate::task::Ticket;
+use crate::words::printed;
 
 pub(super) fn run(args: &PruneArgs, console: &Console) -> Result<()> {
     let mut formats = formats(args)?;
@@ -251,8 +252,8 @@ pub(super) fn summary(out: &Path, report: &Report) -> String {
     }
     lines.push(format!("opens in         {}", opens_in_words(&report.opens_in)));
     lines.push(format!(
-        "agreement        {:.1e} of the largest {} of the {}, over {} positions",
-        report.agreement.relative,
+        "agreement        {} of the largest {} of the {}, over {} positions",
+        printed(format!("{:.1e}", report.agreement.relative)),
         report.agreement.compared,
         report.agreement.reference.name(),
         report.agreement.positions

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::network::{Batch, Hidden};
 use crate::task::Ticket;
 use crate::tensor::RowScore;
-use crate::words::counted;
+use crate::words::{counted, printed};
 
 /// What changed between two candidates that read the same batches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,7 +109,8 @@ impl Comparison {
                 let (low, high) = change.low.zip(change.high)?;
                 let n = counted(change.n, if name == "cosine" || !is_task { "sequences" } else { "items" });
                 let is_ratio = ["perplexity", "cosine"].contains(&name);
-                let number = |value: f64| if is_ratio { format!("{value:.4}") } else { format!("{value:+.4}") };
+                let number =
+                    |value: f64| printed(if is_ratio { format!("{value:.4}") } else { format!("{value:+.4}") });
                 let [value, low, high] = [change.value, low, high].map(number);
                 Some((words(name), format!("{value}, with 95 % between {low} and {high}, {n}")))
             })

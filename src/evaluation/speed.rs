@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::network::{Batch, Gates, Hidden, Network, NoProbe, Source, rows_at_once};
 use crate::task::Ticket;
 use crate::tensor::device_name;
+use crate::words::printed;
 
 /// How often to run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -123,18 +124,13 @@ impl Speeds {
 
     /// The change in words, run against run: `+12.3 % (+10.1 to +14.0, by runs side by side)`, or that there is none that can be told.
     pub fn change(&self) -> String {
-        let percent = |ratio: f64| 100.0 * (ratio - 1.0);
+        let percent = |ratio: f64| printed(format!("{:+.1}", 100.0 * (ratio - 1.0)));
         match (self.measurable(), self.ratio) {
             (Some(median), Some([low, _, high])) => {
-                format!(
-                    "{:+.1} % ({:+.1} to {:+.1}, by runs side by side)",
-                    percent(median),
-                    percent(low),
-                    percent(high)
-                )
+                format!("{} % ({} to {}, by runs side by side)", percent(median), percent(low), percent(high))
             }
             (_, Some([low, _, high])) => {
-                format!("no measurable difference ({:+.1} to {:+.1} %)", percent(low), percent(high))
+                format!("no measurable difference ({} to {} %)", percent(low), percent(high))
             }
             (_, None) => "no measurable difference".to_owned(),
         }

@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(Verdict::of(Some(&found), QualityBudget::LossShare(0.05), None).grade, BudgetGrade::Within);
         let close = Verdict::of(Some(&found), QualityBudget::LossShare(0.03), None);
         assert_eq!(close.grade, BudgetGrade::Unsure);
-        assert!(close.sentence.contains("cosine -3.00 %, with 95 % between -4.00 % and -2.00 %"), "{}", close.sentence);
+        assert!(close.sentence.contains("cosine −3.00 %, with 95 % between −4.00 % and −2.00 %"), "{}", close.sentence);
         assert_eq!(Verdict::of(Some(&found), QualityBudget::LossNats(0.03), None).grade, BudgetGrade::Unmeasured);
     }
 

@@ -1,6 +1,7 @@
 //! The report as text.
 
 use super::{Arm, ExperimentReport, MeanDeviation};
+use crate::words::printed;
 
 impl ExperimentReport {
     /// Tables in Markdown, with what a reader must know beside them.
@@ -17,7 +18,8 @@ impl ExperimentReport {
         let all = self.rows.iter().map(|r| r.parameters_without_embeddings).fold(0.0, f64::max);
         for row in &self.rows {
             let part = row.parameters_without_embeddings;
-            let gone = if part < all { format!(" ({:+.1} %)", 100.0 * (part / all - 1.0)) } else { String::new() };
+            let gone = 100.0 * (part / all - 1.0);
+            let gone = if part < all { printed(format!(" ({gone:+.1} %)")) } else { String::new() };
             text.push_str(&format!(
                 "| {} | {:.0} | {part:.0}{gone} | {} | {} | {} |{}\n",
                 row.arm.label(),
@@ -123,9 +125,9 @@ impl ExperimentReport {
 fn spread(spread: Option<MeanDeviation>, digits: usize) -> String {
     match spread {
         None => String::new(),
-        Some(MeanDeviation { mean, deviation: None, .. }) => format!("{mean:.digits$}"),
+        Some(MeanDeviation { mean, deviation: None, .. }) => printed(format!("{mean:.digits$}")),
         Some(MeanDeviation { mean, deviation: Some(deviation), .. }) => {
-            format!("{mean:.digits$} ± {deviation:.digits$}")
+            printed(format!("{mean:.digits$} ± {deviation:.digits$}"))
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::corpus::{InputUnit, Reading};
 use crate::error::{Error, Result};
-use crate::words::counted;
+use crate::words::{counted, printed};
 
 /// How much quality a plan may cost, measured beside the whole model on the same held-out batches. In JSON `{"loss-share":
 /// 0.01}`, `{"loss-nats": 0.02}`, `{"metric-drop": 0.01}`.
@@ -102,11 +102,12 @@ impl QualityBudget {
         };
         // Nothing has no sign.
         let is_zero = text.chars().all(|c| matches!(c, '-' | '0' | '.'));
-        format!("{} {unit}", if is_zero { text.trim_start_matches('-') } else { &text })
+        let text = if is_zero { text.trim_start_matches('-').to_owned() } else { printed(text) };
+        format!("{text} {unit}")
     }
 
     /// What spending so much does to the measure, in words, signed as every change is, after minus before: `+0.72 %` of a loss,
-    /// or of a metric of which less is better, as `falls` says; `-0.72 %` of another metric.
+    /// or of a metric of which less is better, as `falls` says; `−0.72 %` of another metric.
     pub fn change(self, spent: f64, falls: bool) -> String {
         let change = if self.is_of_rise(falls) { spent } else { -spent };
         let text = self.amount(change);
@@ -250,10 +251,10 @@ impl BudgetRecord {
             QualityBudget::LossShare(_) | QualityBudget::MetricDrop(_) => " of the whole model's",
         };
         format!(
-            "{} {:.4}, whole model {:.4}: {}{interval} where the budget is {}{relative}, on {} in {}{}{}",
+            "{} {}, whole model {}: {}{interval} where the budget is {}{relative}, on {} in {}{}{}",
             self.measure,
-            self.pruned,
-            self.whole,
+            printed(format!("{:.4}", self.pruned)),
+            printed(format!("{:.4}", self.whole)),
             self.budget.change(self.spent, self.falls),
             self.budget.amount(self.budget.most()),
             match self.measure == TOKEN_LOSS {
@@ -390,9 +391,9 @@ mod tests {
         assert_eq!(QualityBudget::LossNats(0.01).spent(0.0, 0.1), Some(0.1));
         // A loss that rises and a metric that falls are told by the sign of their change.
         let (loss, metric) = (QualityBudget::LossShare(0.01), QualityBudget::MetricDrop(0.01));
-        assert_eq!([0.0072, -0.0072, 1e-9].map(|spent| loss.change(spent, false)), ["+0.72 %", "-0.72 %", "0.00 %"]);
-        assert_eq!([0.0072, -0.0072, 1e-9].map(|spent| metric.change(spent, false)), ["-0.72 %", "+0.72 %", "0.00 %"]);
-        assert_eq!(metric.interval((0.02, 0.04), false), "95 % between -4.00 % and -2.00 %");
+        assert_eq!([0.0072, -0.0072, 1e-9].map(|spent| loss.change(spent, false)), ["+0.72 %", "−0.72 %", "0.00 %"]);
+        assert_eq!([0.0072, -0.0072, 1e-9].map(|spent| metric.change(spent, false)), ["−0.72 %", "+0.72 %", "0.00 %"]);
+        assert_eq!(metric.interval((0.02, 0.04), false), "95 % between −4.00 % and −2.00 %");
         // An error rate that rises is worse.
         assert_eq!(metric.change(0.0072, true), "+0.72 %");
         assert_eq!(metric.interval((0.02, 0.04), true), "95 % between +2.00 % and +4.00 %");
@@ -408,7 +409,7 @@ mod tests {
         }))
         .unwrap();
         let doubt = record.doubt().unwrap();
-        assert!(doubt.contains("none of 5 sequences changed, which leaves room for -60.00 %"), "{doubt}");
+        assert!(doubt.contains("none of 5 sequences changed, which leaves room for −60.00 %"), "{doubt}");
         assert!(doubt.ends_with("about 300 would tell") && !record.sentence().contains("all of it within"), "{doubt}");
         record.sequences = 1000;
         assert!(record.doubt().is_none() && record.sentence().contains("all of it within"));
@@ -437,7 +438,7 @@ mod tests {
         record.high = Some(0.1826);
         assert!(record.doubt().unwrap().contains("the change may be +18.26 %"));
         record.spent = -0.0044;
-        assert_eq!(record.path_lines(), ["5 heads by votes: -0.44 %, within, but too little text to be sure"]);
+        assert_eq!(record.path_lines(), ["5 heads by votes: −0.44 %, within, but too little text to be sure"]);
         record.high = Some(0.01);
         assert_eq!(record.doubt(), None);
         (record.high, record.spent) = (Some(0.019), 0.0095);

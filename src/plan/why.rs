@@ -11,7 +11,7 @@ use super::{Amount, Method, Plan, PlanRequest, Ranking, Shape, SiteShape};
 use crate::analysis::{Analysis, Ballot, HeadKind};
 use crate::error::Result;
 use crate::network::Site;
-use crate::words::counted;
+use crate::words::{counted, printed};
 
 /// For every head of every layer that the plan names why it stays or goes: `kept: won 19 of 33 votes for 2 groups, ahead of head 1 of
 /// by 5; 4 ties of the layer settled by norm`, `removed: others can say 96 %`. Of heads that a person chose nothing more is known
@@ -278,7 +278,8 @@ fn named(heads: &[String]) -> String {
 /// A score in three digits.
 fn brief(value: f64) -> String {
     let size = value.abs();
-    if size != 0.0 && !(1e-3..1e4).contains(&size) { format!("{value:.2e}") } else { format!("{value:.3}") }
+    let is_far = size != 0.0 && !(1e-3..1e4).contains(&size);
+    printed(if is_far { format!("{value:.2e}") } else { format!("{value:.3}") })
 }
 
 #[cfg(test)]
@@ -343,7 +344,7 @@ mod tests {
     fn scores_are_told_with_their_rank() {
         let found = reasons(Method::Importance, Amount::Keep(2));
         assert_eq!(found[2], "kept: importance 0.500, rank 1 of 5 in its layer");
-        assert_eq!(found[4], "removed: importance 1.00e-4, rank 5 of 5 in its layer; others can say 20 %");
+        assert_eq!(found[4], "removed: importance 1.00e−4, rank 5 of 5 in its layer; others can say 20 %");
         let found = reasons(Method::Importance, Amount::Ratio(0.4));
         assert_eq!(found[3], "kept: importance 0.250, rank 2 of 5 in its layer, 2 of 5 in the model");
         let found = reasons(Method::Score, Amount::Keep(2));

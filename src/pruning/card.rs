@@ -8,7 +8,7 @@ use crate::corpus::InputUnit;
 use crate::evaluation::{Comparison, Measured};
 use crate::model::Model;
 use crate::repair::{RepairMode, SiteRepair};
-use crate::words::counted;
+use crate::words::{counted, printed};
 
 /// Keys of the source's card that stay true of the pruned model.
 const CARRIED: &[&str] = &["license", "license_name", "license_link", "pipeline_tag", "language"];
@@ -110,7 +110,7 @@ pub(crate) fn card(head: &CardHead, report: &Report) -> String {
     let _ = write!(
         text,
         "\nOpens in {}.\n\nThe written folder was opened again and compared with the {} on {} {} input batches: the {} \
-         differ by {:.1e} of the largest.\n",
+         differ by {} of the largest.\n",
         opens_in_words(&report.opens_in),
         report.agreement.reference.name(),
         report.agreement.batches,
@@ -119,7 +119,7 @@ pub(crate) fn card(head: &CardHead, report: &Report) -> String {
             InputKind::Random => "random",
         },
         if report.agreement.compared == "logits" { "logits" } else { "last hidden states" },
-        report.agreement.relative,
+        printed(format!("{:.1e}", report.agreement.relative)),
     );
     if let Some(measured) = &report.measured {
         text.push_str(&quality(measured));
@@ -200,7 +200,8 @@ fn rows(report: &Report) -> Vec<(&str, String, String)> {
     if let Some(Comparison { before, after, .. }) = comparison.filter(|c| c.before.task.is_some()) {
         for (name, whole) in &before.metrics {
             if let Some(less) = after.metrics.get(name) {
-                rows.push((name, format!("{:.4}", whole.value), format!("{:.4}", less.value)));
+                let [whole, less] = [whole, less].map(|found| printed(format!("{:.4}", found.value)));
+                rows.push((name, whole, less));
             }
         }
     }

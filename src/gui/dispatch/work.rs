@@ -17,7 +17,7 @@ use crate::gui::state::Overlay;
 use crate::gui::wording::{compared_with, in_controls};
 use crate::repair::RepairMode;
 use crate::run::{Analyzed, CurveSpec, MeasuredRepair, PruneSpec, attention, refusal};
-use crate::words::{counted, noun};
+use crate::words::{counted, noun, printed};
 use crate::workspace::Outlook;
 
 /// What a run is called among the steps that undo takes back.
@@ -403,7 +403,7 @@ impl App {
         let text = match (before.perplexity, after.perplexity) {
             _ if before.task_metric().is_some() => {
                 let told = |q: &Quality| {
-                    q.task_metric().map_or_else(String::new, |(_, metric)| format!("{:.4}", metric.value))
+                    q.task_metric().map_or_else(String::new, |(_, metric)| printed(format!("{:.4}", metric.value)))
                 };
                 let name = before.task_metric().map_or("", |(name, _)| name);
                 format!("{name} {} to {}", told(before), told(after))

@@ -4,6 +4,7 @@ use eframe::egui::{self, RichText, ScrollArea, TextWrapMode, Ui};
 
 use crate::chart::terms;
 use crate::gui::theme::{STRONG, WindowTheme};
+use crate::words::printed;
 
 /// A small heading over a part of a panel.
 pub(crate) fn heading(ui: &mut Ui, theme: &WindowTheme, text: &str) {
@@ -21,7 +22,7 @@ pub(crate) fn note(ui: &mut Ui, theme: &WindowTheme, text: impl Into<String>) {
 pub(crate) fn five_digits(value: f64) -> String {
     let before = value.abs().max(1.0).log10().floor();
     let behind = if before.is_finite() { 4usize.saturating_sub(before as usize) } else { 0 };
-    format!("{value:.behind$}")
+    printed(format!("{value:.behind$}"))
 }
 
 /// A table of names and values; fill it with [`fact`].

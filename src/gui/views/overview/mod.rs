@@ -22,7 +22,7 @@ use crate::gui::state::State;
 use crate::gui::theme::color;
 use crate::gui::widgets::{HeadCell, HeadGrid, Swatch, choice, color_bar, feature_picker, group_legend, swatch};
 use crate::network::{Head, Site};
-use crate::words::counted;
+use crate::words::{counted, printed};
 
 /// In which order heads of a layer stand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,9 +68,9 @@ const ROOM_FOR_ALONE: f32 = 30.0;
 fn short(unit: Unit, value: f64) -> String {
     match unit {
         _ if value.is_nan() => "–".to_owned(),
-        Unit::Share => format!("{:.0} %", value * 100.0),
-        _ if value.abs() >= 100.0 => format!("{value:.0}"),
-        _ if value.abs() >= 10.0 => format!("{value:.1}"),
+        Unit::Share => printed(format!("{:.0} %", value * 100.0)),
+        _ if value.abs() >= 100.0 => printed(format!("{value:.0}")),
+        _ if value.abs() >= 10.0 => printed(format!("{value:.1}")),
         _ => Unit::Plain.labels(&[value], 0.01).concat(),
     }
 }

@@ -6,6 +6,7 @@ use crate::gui::context::Cx;
 use crate::gui::widgets::Summary;
 use crate::network::FeatureMap;
 use crate::plan::SiteShape;
+use crate::words::printed;
 
 /// Columns about whole layers, made anew where the plan or the results changed.
 #[derive(Default)]
@@ -45,7 +46,7 @@ fn summaries(cx: Cx<'_>) -> Vec<Summary> {
         sites.iter().map(|s| entry(s).unwrap_or_default()).collect()
     };
     let groups = of(&|f| f.groups.iter().max().map_or(0, |g| g + 1).to_string());
-    let fit = of(&|f| f.mean_silhouette.map_or_else(|| "–".to_owned(), |s| format!("{s:.3}")));
+    let fit = of(&|f| f.mean_silhouette.map_or_else(|| "–".to_owned(), |s| printed(format!("{s:.3}"))));
     all.push(Summary { title: "groups", width: 64.0, entries: groups });
     all.push(Summary { title: "silhouette", width: 84.0, entries: fit });
     all

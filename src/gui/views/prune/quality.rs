@@ -14,6 +14,7 @@ use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
 use crate::gui::widgets::{PlotView, command_button, five_digits, headers, heading, note, number_cell, number_table};
+use crate::words::printed;
 
 /// Names of the plan in the table.
 const MASKED: &str = "this plan";
@@ -182,8 +183,8 @@ fn metrics(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
         return;
     }
     let words = |found: Option<&Estimate>| match found.map(|found| (found, found.low.zip(found.high))) {
-        Some((found, Some((low, high)))) => format!("{:.4}\n({low:.4} to {high:.4})", found.value),
-        Some((found, None)) => format!("{:.4}", found.value),
+        Some((found, Some((low, high)))) => printed(format!("{:.4}\n({low:.4} to {high:.4})", found.value)),
+        Some((found, None)) => printed(format!("{:.4}", found.value)),
         None => "–".to_owned(),
     };
     let plan = if measured.is_repaired() { REPAIRED } else { MASKED };
@@ -199,7 +200,7 @@ fn metrics(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
                 ui.label(words(Some(found))).on_hover_text(&meaning);
                 ui.label(RichText::new(words(comparison.after.metrics.get(name))).strong()).on_hover_text(&meaning);
                 let control = ui.label(match measured.random_spread.get(name).filter(|spread| spread.count > 1) {
-                    Some(drawn) => format!("{:.4} ± {:.4}", drawn.mean, drawn.deviation),
+                    Some(drawn) => printed(format!("{:.4} ± {:.4}", drawn.mean, drawn.deviation)),
                     None => words(measured.random.as_ref().and_then(|random| random.metrics.get(name))),
                 });
                 control.on_hover_text(meaning);
