@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use eframe::egui::accesskit::{Node, NodeId, Role};
-use eframe::egui::{Context, FullOutput, Plugin};
+use eframe::egui::accesskit::{Node, NodeId, Role, Toggled};
+use eframe::egui::{Context, FullOutput, Plugin, Response};
 
 /// The name of the window.
 const WINDOW: &str = "Pillars";
@@ -30,6 +30,41 @@ impl Plugin for Accessibility {
         }
         gather_cells(&mut update.nodes);
     }
+}
+
+/// Tells that `button` is a tab, chosen or not: it says of itself that it is a button that stays pressed.
+pub(super) fn tell_tab(button: &Response) {
+    button.ctx.accesskit_node_builder(button.id, |node| {
+        node.set_role(Role::Tab);
+        node.set_selected(node.toggled() == Some(Toggled::True));
+        node.clear_toggled();
+    });
+}
+
+/// Tells that `button` stands in a menu: with a mark that comes and goes, one mark among several, or, where it has no `mark`, none.
+pub(super) fn tell_menu_item(button: &Response, mark: Option<MenuMark>) {
+    button.ctx.accesskit_node_builder(button.id, |node| match mark {
+        Some(MenuMark::Own) => node.set_role(Role::MenuItemCheckBox),
+        Some(MenuMark::OfSeveral) => node.set_role(Role::MenuItemRadio),
+        None => {
+            node.set_role(Role::MenuItem);
+            node.clear_toggled();
+        }
+    });
+}
+
+/// Tells that `button` does something once: one that is drawn like those that stay pressed says that it is one of them.
+pub(super) fn tell_action(button: &Response) {
+    button.ctx.accesskit_node_builder(button.id, Node::clear_toggled);
+}
+
+/// The mark before a line of a menu.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MenuMark {
+    /// It comes and goes by itself.
+    Own,
+    /// One line of several has it.
+    OfSeveral,
 }
 
 fn of_role(nodes: &[(NodeId, Node)], role: Role) -> HashSet<NodeId> {

@@ -157,7 +157,7 @@ fn menus_are_as_high_as_the_window_allows() {
     let mut desk = Desk::with_results("bert");
     desk.click("View");
     // Far down in the menu, and still where a pointer reaches it without scrolling.
-    let node = desk.harness.get_by_role_and_label(Role::Button, "Dark theme");
+    let node = desk.harness.get_by_role_and_label(Role::MenuItemRadio, "Dark theme");
     assert!(node.rect().bottom() > 450.0 && node.rect().bottom() < 800.0, "{:?}", node.rect());
     node.click();
     desk.harness.run_ok();

@@ -22,6 +22,8 @@ fn unnamed(desk: &Desk) -> Vec<String> {
                 | Role::Link
                 | Role::Tab
                 | Role::MenuItem
+                | Role::MenuItemCheckBox
+                | Role::MenuItemRadio
                 | Role::Grid
                 | Role::Image
                 | Role::ProgressIndicator
@@ -121,6 +123,26 @@ fn lists_say_what_is_chosen_and_every_box_is_named_by_its_setting() {
     }
     let root = desk.harness.root();
     assert_eq!(root.accesskit_node().label().as_deref(), Some("Pillars"));
+}
+
+#[test]
+fn tabs_and_lines_of_menus_say_what_they_are() {
+    let mut desk = Desk::with_input("bert");
+    desk.chord(Modifiers::COMMAND, Key::Num4);
+    let told = |desk: &Desk, role, name: &str| {
+        let node = desk.harness.get_by_role_and_label(role, name).accesskit_node();
+        (node.is_selected(), node.toggled())
+    };
+    assert_eq!(told(&desk, Role::Tab, "Votes"), (Some(true), None));
+    assert_eq!(told(&desk, Role::Tab, "Overview"), (Some(false), None));
+    assert_eq!(told(&desk, Role::Button, "Save picture…"), (None, None), "it does not stay pressed");
+    desk.click("View");
+    assert!(told(&desk, Role::MenuItemRadio, "Dark theme").1.is_some());
+    assert_eq!(told(&desk, Role::MenuItem, "Reset the layout"), (None, None));
+    desk.press(Key::Escape);
+    desk.click("Help");
+    let is_on = if desk.state().settings.show_guide { Toggled::True } else { Toggled::False };
+    assert_eq!(told(&desk, Role::MenuItemCheckBox, "First steps"), (None, Some(is_on)));
 }
 
 #[test]

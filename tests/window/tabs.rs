@@ -8,7 +8,7 @@ use crate::desk::Desk;
 
 impl Desk {
     fn tab(&self, name: &str) -> Pos2 {
-        self.harness.get_by_role_and_label(Role::Button, name).rect().center()
+        self.harness.get_by_role_and_label(Role::Tab, name).rect().center()
     }
 
     /// Takes hold of something, moves it in steps as a hand does, and lets go.

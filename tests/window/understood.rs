@@ -268,7 +268,7 @@ fn the_first_steps_are_those_of_the_plan_in_front() {
 #[test]
 fn the_panel_on_the_left_keeps_its_width_whatever_stands_in_it() {
     let mut desk = desk([1440.0, 900.0]);
-    let width = |desk: &Desk| desk.place(Role::Button, "Overview").left();
+    let width = |desk: &Desk| desk.place(Role::Tab, "Overview").left();
     let before = width(&desk);
     let text = desk.folder.path().join("lines.txt");
     std::fs::write(&text, "a line\nanother\n").unwrap();

@@ -3,6 +3,7 @@
 use eframe::egui::{self, Stroke, WidgetText};
 use egui_tiles::{Behavior, SimplificationOptions, TabState, TileId, Tiles, UiResponse};
 
+use crate::gui::accessibility::{tell_action, tell_tab};
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::theme::WindowTheme;
@@ -73,6 +74,9 @@ impl<'a> Panes<'a> {
         let button = egui::Button::selectable(is_on, egui::RichText::new(text).size(TOOL_SIZE));
         let enabled = command.enabled(self.cx.state);
         let response = ui.add_enabled(enabled.is_ok(), button).on_hover_text(command.spec().tooltip);
+        if command != Command::ToggleTable {
+            tell_action(&response);
+        }
         let response = match enabled {
             Err(reason) => response.on_disabled_hover_text(format!("Not now: {reason}")),
             Ok(()) => response,
@@ -148,8 +152,9 @@ impl Behavior<View> for Panes<'_> {
         });
     }
 
-    /// The tab of a view that was asked for is in sight, however many stand before it.
+    /// A tab says that it is one, and that of a view that was asked for is in sight, however many stand before it.
     fn on_tab_button(&mut self, tiles: &mut Tiles<View>, tile: TileId, button: egui::Response) -> egui::Response {
+        tell_tab(&button);
         if self.asked.is_some() && tiles.get_pane(&tile).copied() == self.asked {
             button.scroll_to_me(None);
         }

@@ -2,6 +2,7 @@
 
 use eframe::egui::{Button, Response, Ui};
 
+use crate::gui::accessibility::{MenuMark, tell_menu_item};
 use crate::gui::command::{Command, caps};
 use crate::gui::context::Cx;
 
@@ -16,7 +17,13 @@ pub(crate) fn command_item(ui: &mut Ui, cx: Cx<'_>, command: Command) -> Respons
     if let Some(keys) = command.spec().keys.first() {
         button = button.shortcut_text(caps(ui.ctx(), keys));
     }
-    show(ui, cx, command, button)
+    let response = show(ui, cx, command, button);
+    let mark = command.is_on(cx.state).map(|_| match command {
+        Command::Theme(_) => MenuMark::OfSeveral,
+        _ => MenuMark::Own,
+    });
+    tell_menu_item(&response, mark);
+    response
 }
 
 fn show(ui: &mut Ui, cx: Cx<'_>, command: Command, button: Button<'_>) -> Response {
