@@ -89,6 +89,32 @@ impl Comparison {
     /// What changed, by name, in words with its interval, after minus before: `loss change`, `+0.0071, with 95 % between +0.0033
     /// and +0.0147, 48 sequences`. A perplexity is told as a multiple, and the cosine is that between both.
     pub fn changes(&self) -> Vec<(String, String)> {
+        self.changed().into_iter().map(|(_, what, change)| (what, change)).collect()
+    }
+
+    /// [`Comparison::changes`] with what was measured of both models behind each: `..: 3.1012 in the first model, 3.1083 in the
+    /// second`.
+    pub fn changes_and_values(&self) -> Vec<(String, String)> {
+        let value = |quality: &Quality, name: &str| match name {
+            "loss_per_token" => quality.loss_per_token,
+            "perplexity" => quality.perplexity,
+            name => quality.metrics.get(name).map(|found| found.value),
+        };
+        let told = |(name, what, change): (&str, String, String)| match value(&self.before, name)
+            .zip(value(&self.after, name))
+        {
+            Some((first, second)) => {
+                let [first, second] = [first, second].map(|value| printed(format!("{value:.4}")));
+                (what, format!("{change}: {first} in the first model, {second} in the second"))
+            }
+            // The cosine is of both.
+            None => (what, change),
+        };
+        self.changed().into_iter().map(told).collect()
+    }
+
+    /// The name of every measure that changed, what its change is called, and the change in words.
+    fn changed(&self) -> Vec<(&str, String, String)> {
         let of_text = [("loss_per_token", "loss change"), ("perplexity", "perplexity times"), ("cosine", "cosine")];
         let words = |name: &str| {
             let known = of_text.iter().find(|(known, _)| *known == name);
@@ -112,7 +138,7 @@ impl Comparison {
                 let number =
                     |value: f64| printed(if is_ratio { format!("{value:.4}") } else { format!("{value:+.4}") });
                 let [value, low, high] = [change.value, low, high].map(number);
-                Some((words(name), format!("{value}, with 95 % between {low} and {high}, {n}")))
+                Some((name, words(name), format!("{value}, with 95 % between {low} and {high}, {n}")))
             })
             .collect()
     }

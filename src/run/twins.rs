@@ -76,7 +76,7 @@ impl Twins {
             }
         };
         let mut caption = Caption::new("Two models side by side", format!("{} · {}", names[0], names[1]));
-        for (what, change) in self.comparison.changes() {
+        for (what, change) in self.comparison.changes_and_values() {
             caption = caption.note(format!("{what} {change}"));
         }
         caption = caption
@@ -319,7 +319,11 @@ mod tests {
         assert_eq!(found.rows.len(), found.sides[0].rows.len());
         assert_eq!(found.rows[0].in_both(), first.heads[1].len());
         assert!(found.sides[1].rows[0].keeps(first.heads[1][0]) && found.rows[0].least.unwrap().1 > 0.9999);
-        assert!(found.caption.notes[0].starts_with("loss change"), "{:?}", found.caption.notes);
+        // The change, and what it is the change of.
+        let told = &found.caption.notes[0];
+        let both = [&twins.comparison.before, &twins.comparison.after].map(|q| q.loss_per_token.unwrap());
+        let values = format!(": {:.4} in the first model, {:.4} in the second", both[0], both[1]);
+        assert!(told.starts_with("loss change") && told.ends_with(&values), "{:?}", found.caption.notes);
         assert!(found.table().to_csv().lines().next().unwrap().contains("kept_in_both"));
         // One stage counts all that batches take, so that the time that is left is told from the first of them on.
         let (same, stages) = Ticket::default().record(|ticket| checked.compare_models(&opened, ticket)).unwrap();
