@@ -23,7 +23,7 @@ pub(super) const TYPES: [(u32, GgmlDType); 13] = [
 ];
 
 /// The name of the blocks in which numbers are quantized, as files are named after it; `None` of plain numbers.
-pub(super) fn block_name(dtype: GgmlDType) -> Option<&'static str> {
+pub(crate) fn block_name(dtype: GgmlDType) -> Option<&'static str> {
     match dtype {
         GgmlDType::Q4_0 => Some("Q4_0"),
         GgmlDType::Q4_1 => Some("Q4_1"),

@@ -38,7 +38,7 @@ pub use folder_writer::FolderWriter;
 pub use gguf::{GgufTensor, write_gguf};
 pub use gguf_file::GgufFile;
 pub(crate) use gguf_file::is_gguf;
-pub(crate) use gguf_names::{GPT2, SPLITS, WHOLE_WORDS, token_type};
+pub(crate) use gguf_names::{GPT2, SPLITS, WHOLE_WORDS, block_name, token_type};
 pub(crate) use gguf_tensors::{GgufPart, GgufTensors};
 pub use header::{Stored, TensorEntry, lfs_pointer, read_header};
 pub(crate) use hidden::copy_file;

@@ -33,7 +33,7 @@ fn document(model: &Model) -> Value {
         "family": model.family().model_type,
         "title": model.family().title,
         "path": model.checkpoint().place().to_string_lossy(),
-        "dtype": model.stored().name(),
+        "dtype": model.in_files(),
         "layers": layers,
         "width": spec.last_stack().map(|s| s.width),
         "output": spec.output.as_ref().map(|o| json!({"objective": o.objective, "vocabulary": o.vocabulary, "tied": o.tied})),

@@ -150,7 +150,7 @@ fn files_of_llama_cpp_give_the_logits_of_transformers() {
         assert!(difference < 1e-5, "{name}: {difference}");
     }
     let model = Model::open(data("llama.gguf")).unwrap();
-    assert!(model.notes().iter().any(|note| note.contains("quantized (Q2K, Q3K, Q4K, Q4_0")), "{:?}", model.notes());
+    assert!(model.notes().iter().any(|note| note.contains("quantized (Q2_K, Q3_K, Q4_0")), "{:?}", model.notes());
 }
 
 #[test]

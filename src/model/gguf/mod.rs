@@ -19,12 +19,11 @@ mod tokenizer;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use candle_core::quantized::GgmlDType;
 use serde_json::{Map, Value};
 
 use self::architecture::{GgufFamily, OUTSIDE};
 use self::keys::GgufKeys;
-use crate::checkpoint::{Checkpoint, Config, GgufFile, GgufPart, GgufTensors, write_atomically};
+use crate::checkpoint::{Checkpoint, Config, GgufFile, GgufPart, GgufTensors, block_name, write_atomically};
 use crate::error::{Error, Result};
 
 /// Opens the file at `path`: its header, no weights. Gives the checkpoint and what a reader should know.
@@ -58,10 +57,8 @@ pub(super) fn open(path: &Path) -> Result<(Checkpoint, Vec<String>)> {
 
 /// What is said of the weights.
 fn notes(file: &GgufFile, parts: &HashMap<String, GgufPart>) -> Option<String> {
-    let plain = [GgmlDType::F32, GgmlDType::F16, GgmlDType::BF16];
     let types = parts.values().filter_map(|part| file.info(&part.tensor)).map(|(_, dtype)| dtype);
-    let blocks: BTreeSet<String> =
-        types.filter(|dtype| !plain.contains(dtype)).map(|dtype| format!("{dtype:?}").to_uppercase()).collect();
+    let blocks: BTreeSet<&str> = types.filter_map(block_name).collect();
     (!blocks.is_empty()).then(|| {
         let blocks = blocks.into_iter().collect::<Vec<_>>().join(", ");
         format!("the weights of the GGUF file are quantized ({blocks}): they are read as 32-bit floats and carry what was lost")
