@@ -381,6 +381,33 @@ fn indices_lead_nowhere_else() {
     refused(folder.path(), "since release 1.6");
 }
 
+/// A link is its owner's word where a file lies, the name in an index is not: weights on another disk are opened.
+#[test]
+#[cfg(unix)]
+fn links_in_a_folder_of_ones_own_are_followed() {
+    use std::os::unix::fs::symlink;
+    let disk = tempfile::tempdir().unwrap();
+    let weights = disk.path().join("weights");
+    fs::copy(fixtures().join("bert/model.safetensors"), &weights).unwrap();
+    let folder = folder_with(None);
+    let link = folder.path().join("model.safetensors");
+    symlink(&weights, &link).unwrap();
+    let names = Model::open(fixtures().join("bert")).unwrap().checkpoint().names().to_vec();
+    assert_eq!(Model::open(folder.path()).unwrap().checkpoint().names(), names);
+    // An index may name the link, and not what it leads to.
+    let shard = folder.path().join("shard.safetensors");
+    fs::rename(&link, &shard).unwrap();
+    let index = folder.path().join("model.safetensors.index.json");
+    fs::write(&index, json!({"weight_map": {"a": "shard.safetensors"}}).to_string()).unwrap();
+    assert_eq!(Model::open(folder.path()).unwrap().checkpoint().names(), names);
+    fs::write(&index, json!({"weight_map": {"a": weights}}).to_string()).unwrap();
+    refused(folder.path(), "leads out of the folder");
+    // What leads nowhere is missing.
+    fs::write(&index, json!({"weight_map": {"a": "shard.safetensors"}}).to_string()).unwrap();
+    fs::remove_file(&weights).unwrap();
+    refused(folder.path(), "missing");
+}
+
 #[test]
 fn adapters_and_broken_configurations_are_named() {
     let folder = folder_with(None);
