@@ -79,6 +79,9 @@ pub struct Plan {
     /// Heads that the method chose and a search took out one by one, since the budget still held without them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub swapped: BTreeMap<Site, Vec<usize>>,
+    /// Heads that were to stay and went so that every key/value head that stays serves equally many.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub evened: BTreeMap<Site, Vec<usize>>,
     /// Layers that keep every head because nothing speaks for redundancy in them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spared: Vec<Site>,

@@ -32,7 +32,14 @@ pub fn snap(shape: impl Into<Shape>, plan: &Plan) -> Result<(Plan, Vec<String>)>
                 served(&choice)
             ));
         }
+        let gone: Vec<usize> = planned.into_iter().filter(|h| !choice.kept.contains(h)).collect();
         for site in &class {
+            if !gone.is_empty() {
+                let evened = plan.evened.entry(site.site).or_default();
+                evened.extend(&gone);
+                evened.sort_unstable();
+                evened.dedup();
+            }
             plan.kept.set(site.site, choice.kept.iter().copied());
             plan.heads.insert(site.site, site.heads);
             if let Some(scores) = &choice.scores {
@@ -277,6 +284,7 @@ mod tests {
             ["decoder.2: heads 0 1 2 instead of 0 1 2 6, so that the one key/value head left serves 3 query heads"]
         );
         assert_eq!(snapped.notes, notes);
+        assert_eq!(snapped.evened[&site("decoder.2")], [6]);
     }
 
     #[test]

@@ -48,7 +48,11 @@ fn of_class(analysis: &Analysis, plan: &Plan, class: &[SiteShape]) -> Result<Vec
     let Some(site) = class.first() else { return Ok(Vec::new()) };
     let kept = plan.kept_at(site.site, site.heads);
     let Ok(ranking) = plan.method.parse::<Ranking>() else {
-        return Ok((0..site.heads).map(|h| format!("{}: {}", verb(&kept, h), by_hand(&plan.method))).collect());
+        let line = |h: usize| match evened(plan, site.site, h) {
+            Some(reason) if !kept.contains(&h) => format!("removed: {reason}; {}", by_hand(&plan.method)),
+            _ => format!("{}: {}", verb(&kept, h), by_hand(&plan.method)),
+        };
+        return Ok((0..site.heads).map(line).collect());
     };
     let amount = plan.amount.unwrap_or(Amount::Keep(kept.len()));
     let request = PlanRequest { seed: plan.seed.unwrap_or(0), ..PlanRequest::new(ranking, amount) };
@@ -65,6 +69,21 @@ fn by_hand(method: &str) -> &'static str {
         "mask" => "named in a mask",
         _ => "chosen by hand",
     }
+}
+
+/// Why `head` went though it was to stay: for the sake of key/value heads, which others that were pinned to go had left uneven.
+fn evened(plan: &Plan, site: Site, head: usize) -> Option<String> {
+    let of_site = |heads: &'_ BTreeMap<Site, Vec<usize>>| heads.get(&site).cloned().unwrap_or_default();
+    if !of_site(&plan.evened).contains(&head) {
+        return None;
+    }
+    let out: Vec<String> = of_site(&plan.pinned_out).iter().map(usize::to_string).collect();
+    let because = match out.len() {
+        0 => String::new(),
+        1 => format!(", since {} is pinned to go", named(&out)),
+        _ => format!(", since {} are pinned to go", named(&out)),
+    };
+    Some(format!("goes so that key/value heads that stay serve equally many{because}"))
 }
 
 /// One layer, as far as its heads' reasons need it.
@@ -119,7 +138,10 @@ impl LayerReasons<'_> {
                 None if swapped.contains(&head) => {
                     format!("removed: taken out by the search, which the budget still allowed; {reason}{said}")
                 }
-                None => format!("{}: {reason}{}{said}", verb(self.kept, head), self.yielded(head, &pinned)),
+                None => match evened(self.plan, self.site, head).filter(|_| !is_kept) {
+                    Some(forced) => format!("removed: {forced}; {reason}{said}"),
+                    None => format!("{}: {reason}{}{said}", verb(self.kept, head), self.yielded(head, &pinned)),
+                },
             }
         };
         Ok(reasons.into_iter().enumerate().map(line).collect())
@@ -402,6 +424,23 @@ mod tests {
         let lines = told(&analysis, &plan);
         assert_eq!(lines[0], "kept: pinned (separator)");
         assert!(lines[1].contains("; head 0, which is pinned, stays though it ranks lower"), "{}", lines[1]);
+    }
+
+    #[test]
+    fn heads_that_go_for_the_sake_of_key_value_heads_say_so() {
+        let site: Site = "decoder.0".parse().unwrap();
+        let mut plan = propose(&analysis(), &PlanRequest::new(Method::Importance, Amount::Keep(3))).unwrap();
+        plan.kept.set(site, [2]);
+        plan.evened.insert(site, vec![1]);
+        plan.pinned_out.insert(site, vec![3]);
+        let found = why(&analysis(), &plan).unwrap().remove(&site).unwrap();
+        let forced =
+            "removed: goes so that key/value heads that stay serve equally many, since head 3 is pinned to go; ";
+        assert!(found[1].starts_with(&format!("{forced}importance 0.020")), "{}", found[1]);
+        assert!(found[3].starts_with("removed: pinned to go; ") && found[0].starts_with("removed: importance"));
+        plan.method = "manual".to_owned();
+        let found = why(&analysis(), &plan).unwrap().remove(&site).unwrap();
+        assert_eq!(found[1], format!("{forced}chosen by hand"));
     }
 
     #[test]

@@ -61,8 +61,15 @@ pub(super) fn reason(ui: &mut Ui, cx: Cx<'_>, head: Head) {
         Some((of, lines)) if of == key => lines,
         _ => {
             // A plan that was pinned elsewhere is still that of its method here.
-            let base = &cx.state.draft.now().active().base;
-            let plan = crate::plan::Plan { method: base.method.clone(), ..plan.clone() };
+            let active = cx.state.draft.now().active();
+            let mut plan = crate::plan::Plan { method: active.base.method.clone(), ..plan.clone() };
+            // Others may have to go with heads that are pinned to go, which says so of them.
+            for other in active.pinned_heads().1.into_iter().filter(|other| other.site == head.site) {
+                let out = plan.pinned_out.entry(other.site).or_default();
+                if !out.contains(&other.head) {
+                    out.push(other.head);
+                }
+            }
             let lines = Arc::new(why_at(&results.analysis, &plan, head.site).unwrap_or_default());
             ui.data_mut(|d| d.insert_temp(id, (key, Arc::clone(&lines))));
             lines
