@@ -23,9 +23,10 @@ const SMALL_CUT: usize = 4;
 
 /// The ridge under which heads are chosen: small, since the order hardly depends on it.
 const RIDGE: f64 = 1e-4;
-/// What may be left of a mean square by rounding once the square of the mean is taken away: outputs that hardly vary have a
-/// covariance of no more, which alone could not be factored.
-const ROUNDING: f64 = 1e-10;
+/// Products that are summed in a row at most, before such sums are added, as second moments are gathered on the processor.
+const IN_A_ROW: f64 = 2048.0;
+/// Tokens that a batch is taken to have at least, and with it each of the sums that are added.
+const OF_A_BATCH: f64 = 64.0;
 
 /// Which heads stay, by any method; `moments` are those of `analysis`, which the method `reconstruction` needs.
 ///
@@ -226,12 +227,26 @@ fn numbers(layers: &[ChoiceLayer], analysis: &Analysis, request: &PlanRequest) -
     Ok(numbers.into_values().collect())
 }
 
+/// The least that is added to the diagonal of a covariance of `width` numbers over `tokens`, as a share of their mean square:
+/// outputs that hardly vary have a covariance of nothing but rounding, which alone could not be factored.
+///
+/// With `u = epsilon / 2` and `m` terms in a row, a sum of products is wrong by `m u` of the sum of their sizes at most, which is
+/// no more than `n sqrt(s_i s_j)`, where `s` are mean squares; and so is either of the two means whose product is taken away, with
+/// seven roundings more: `(3 m + 6) u sqrt(s_i s_j)` in all. A matrix of such entries has a norm of `(3 m + 6) u` times the sum of
+/// the `s`, and Cholesky's factorization adds `(width + 1) u` of it (Higham 2002, sections 4.2 and 10.1). Twice of both leaves half
+/// standing. Graphics processors sum a batch in 32 bits and may be wrong by more, which the factorization then says.
+fn rounding(width: usize, tokens: u64) -> f64 {
+    let (width, tokens) = (width as f64, tokens as f64);
+    let in_a_row = tokens.min(IN_A_ROW + tokens / OF_A_BATCH);
+    f64::EPSILON * width * (3.0 * in_a_row + width + 7.0)
+}
+
 /// `(C, lambda)` of a layer.
 fn covariance(moments: &SiteMoments) -> Result<(Mat<f64>, f64)> {
     let total = moments.total()?;
     let n = total.tokens as f64;
     let mut c = dense(&total.square, 1.0 / n);
-    let least = pull(&c, ROUNDING);
+    let least = pull(&c, rounding(c.ncols(), total.tokens));
     if moments.output_bias {
         for j in 0..c.ncols() {
             for i in 0..c.nrows() {
@@ -291,6 +306,19 @@ mod tests {
     use super::super::testing::TestSite;
     use super::*;
     use crate::analysis::ModelInfo;
+
+    #[test]
+    fn what_rounding_leaves_of_outputs_that_do_not_vary_is_below_the_floor() {
+        // All that is in this covariance is rounding, of sums that err to one side.
+        let outputs = Mat::from_fn(2000, 12, |_, k| 0.1 * (k + 1) as f64);
+        let case = TestSite { outputs, ..TestSite::new(4, 3, true, 5) };
+        let (c, _) = covariance(&case.moments()).unwrap();
+        let mean_square = (1..=12).map(|k| (0.1 * f64::from(k)).powi(2)).sum::<f64>() / 12.0;
+        let (left, floor) = (inner(c.as_ref(), c.as_ref()).sqrt(), rounding(12, 2000) * mean_square);
+        assert!(left > 0.0 && left < floor / 2.0, "{left:e} {floor:e}");
+        // And far below the ridge of outputs that do vary, for wide layers and many tokens too.
+        assert!(rounding(768, 50_000) < 1e-4 * RIDGE && rounding(4096, 10_000_000) < 1e-2 * RIDGE);
+    }
 
     #[test]
     fn replaceability_is_what_least_squares_leave() {
