@@ -1,6 +1,8 @@
 #!/bin/sh
 # Packs a built program for Linux: a folder tree, a portable .tar.gz of it, and a .deb where dpkg-deb is there.
 #
+# The licenses of the crates inside are gathered from cargo's registry, which needs Python.
+#
 #     cargo build --release
 #     sh assets/packaging/linux.sh target/release/pillars target/packages
 set -eu
@@ -24,6 +26,7 @@ install -D -m 644 "$here/icons/pillars.png" "$tree/share/icons/hicolor/256x256/a
 for license in LICENSE-MIT LICENSE-APACHE assets/fonts/OFL-Inter.txt assets/fonts/LICENSE-DejaVu.txt; do
   install -D -m 644 "$root/$license" "$tree/share/doc/pillars/$(basename "$license")"
 done
+python3 "$here/licenses.py" "$tree/share/doc/pillars/THIRD-PARTY-LICENSES.txt"
 install -D -m 644 "$root/README.md" "$tree/share/doc/pillars/README.md"
 mkdir -p "$tree/share/pillars"
 cp -R "$root/sample_models" "$tree/share/pillars/sample_models"
@@ -58,6 +61,7 @@ pillars ($version) unstable; urgency=medium
  -- $maintainer  $(LC_ALL=C date -R -d "${released:-today}")
 CHANGES
   gzip -9nc "$root/CHANGELOG.md" > "$doc/CHANGELOG.md.gz"
+  gzip -9n "$doc/THIRD-PARTY-LICENSES.txt"
   cat > "$doc/copyright" <<COPYRIGHT
 Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 
@@ -72,9 +76,9 @@ License: as-named-there
  Each sample's own license is named in that file.
 
 Files: usr/bin/pillars
-Copyright: of the fonts inside, Inter and DejaVu, see the two files
-License: OFL-1.1 and Bitstream-Vera
- OFL-Inter.txt and LICENSE-DejaVu.txt in this folder.
+Copyright: of the crates and fonts inside, see the three files
+License: as-named-there
+ THIRD-PARTY-LICENSES.txt.gz, OFL-Inter.txt and LICENSE-DejaVu.txt in this folder.
 COPYRIGHT
   # The oldest C library that has every symbol which the program asks for.
   glibc=$(grep -ao 'GLIBC_2\.[0-9]*' "$program" | sort -Vu | tail -n 1 | cut -d _ -f 2)

@@ -43,6 +43,28 @@ fn every_dependency_has_an_allowed_license() {
     assert!(refused.is_empty(), "{refused:#?}");
 }
 
+/// Packages hold the licenses of the crates that are linked. They are made where Python is, which tests do without.
+#[test]
+fn the_licenses_of_linked_crates_are_gathered() {
+    let (root, folder) = (Path::new(env!("CARGO_MANIFEST_DIR")), tempfile::tempdir().unwrap());
+    let out = folder.path().join("licenses.txt");
+    let run = Command::new("python3")
+        .arg(root.join("assets/packaging/licenses.py"))
+        .arg(&out)
+        .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
+        .env("CARGO", env!("CARGO"))
+        .output();
+    let Ok(output) = run else { return };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(&out).unwrap();
+    for linked in ["candle-core", "egui", "libmimalloc-sys"] {
+        assert!(text.contains(&format!("\n{linked} ")), "{linked}");
+    }
+    // What tests or writes code is in no package.
+    assert!(!text.contains("\ncriterion ") && !text.contains("\nserde_derive "));
+    assert!(text.contains("Permission is hereby granted") && text.contains("Apache License"));
+}
+
 #[test]
 fn expressions_are_met_by_one_alternative() {
     let allowed: Vec<String> = ["MIT", "Unicode-3.0"].map(str::to_owned).to_vec();
