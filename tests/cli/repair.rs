@@ -204,6 +204,11 @@ fn every_mode_is_told_and_auto_measures() {
             assert_eq!(record["mode"], mode);
         }
     }
+    // What repairs nothing is told as that, and not as a table of nothing.
+    let r = folder.name("none.safetensors");
+    let base = ["repair", &model, "--plan", &p, "--mode", "none", "--out", &r];
+    let told = good(&[&base[..], &input].concat());
+    assert_eq!(told.trim(), "left as it is");
     // Chosen anew in the stream: as many heads, another file.
     for (mode, measured) in [("auto", 4), ("stream", 0)] {
         let (r, p2) = (folder.name("either.safetensors"), folder.name("either.json"));
