@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(own.grade, BudgetGrade::Unsure);
         assert_eq!(
             own.sentence,
-            "Perhaps within the budget of 1.00 %: cosine -0.95 %, with 95 % between -1.10 % and -0.80 %, repaired by refit; \
+            "Perhaps within the budget of 1.00 %: cosine −0.95 %, with 95 % between −1.10 % and −0.80 %, repaired by refit; \
              measured by the search that found it, on 1024 tokens in 16 sequences of a.txt by which it chose, and not yet held \
              against random heads"
         );
@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(own.grade, BudgetGrade::Unsure);
         assert_eq!(
             own.sentence,
-            "Perhaps over the budget of 2.00 %: accuracy -5.00 %, with 95 % between -10.00 % and 0.00 %; measured on 9 \
+            "Perhaps over the budget of 2.00 %: accuracy −5.00 %, with 95 % between −10.00 % and 0.00 %; measured on 9 \
              labels in 16 sequences"
         );
         let other = of(Some("f1"));
