@@ -3,7 +3,7 @@
 //! Faer multiplies on one thread with the widest vectors that the processor has; products for all threads are cut here
 //! into parts, which any thread takes that has nothing to do.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use candle_core::{CpuStorage, Layout, Result, bail};
 use faer::linalg::matmul::matmul;
@@ -123,33 +123,49 @@ pub(in crate::tensor) fn product<T: Real>(
     let (factor, accum) = (T::from_f64(factor), if add { Accum::Add } else { Accum::Replace });
     match threads {
         Threads::One => matmul(to, accum, a, b, factor, Par::Seq),
-        Threads::All => in_parts(to, a, b, factor, accum),
+        Threads::All => {
+            // By shapes alone, not by threads, so that any number of them gives the same.
+            let part = multiplications(rows, columns, a.ncols()) / PARTS;
+            in_parts(to, a, b, factor, accum, part.clamp(*PART.start(), *PART.end()));
+        }
     }
     Ok(())
 }
 
-/// Multiplications of a part: a third of a millisecond, beside which handing it over is nothing.
-const PART: usize = 1 << 25;
+/// Multiplications of a part: a third of a millisecond, beside which handing it over is nothing; of smaller products, as short
+/// texts make them, a quarter of that rather than leaving every other thread idle.
+const PART: RangeInclusive<usize> = 1 << 23..=1 << 25;
+/// Parts of a product that is smaller than that many of the largest.
+const PARTS: usize = 4;
 /// Terms of a sum that count for the size of a part; longer ones gain nothing from narrower parts.
 const DEPTH: usize = 512;
 /// Parts begin at multiples of this: a register or two.
 const EDGE: usize = 16;
 
-/// Halves the result along its longer side until parts are small. It depends on shapes alone, not on threads.
-fn in_parts<T: Real>(to: MatMut<'_, T>, a: MatRef<'_, T>, b: MatRef<'_, T>, factor: T, accum: Accum) {
+fn multiplications(rows: usize, columns: usize, depth: usize) -> usize {
+    rows.saturating_mul(columns).saturating_mul(depth.min(DEPTH))
+}
+
+/// Halves the result along its longer side until it takes no more than `part` multiplications.
+fn in_parts<T: Real>(to: MatMut<'_, T>, a: MatRef<'_, T>, b: MatRef<'_, T>, factor: T, accum: Accum, part: usize) {
     let (rows, columns) = (to.nrows(), to.ncols());
-    let work = rows.saturating_mul(columns).saturating_mul(a.ncols().min(DEPTH));
     let longer = rows.max(columns);
-    if work <= PART || longer < 2 * EDGE {
+    if multiplications(rows, columns, a.ncols()) <= part || longer < 2 * EDGE {
         return matmul(to, accum, a, b, factor, Par::Seq);
     }
     let half = (longer / 2).next_multiple_of(EDGE);
     if rows >= columns {
         let ((top, bottom), (above, below)) = (to.split_at_row_mut(half), a.split_at_row(half));
-        rayon::join(|| in_parts(top, above, b, factor, accum), || in_parts(bottom, below, b, factor, accum));
+        rayon::join(
+            || in_parts(top, above, b, factor, accum, part),
+            || in_parts(bottom, below, b, factor, accum, part),
+        );
     } else {
         let ((left, right), (before, behind)) = (to.split_at_col_mut(half), b.split_at_col(half));
-        rayon::join(|| in_parts(left, a, before, factor, accum), || in_parts(right, a, behind, factor, accum));
+        rayon::join(
+            || in_parts(left, a, before, factor, accum, part),
+            || in_parts(right, a, behind, factor, accum, part),
+        );
     }
 }
 
