@@ -215,6 +215,10 @@ def analysis(args):
         row("forward alone, processor", python["forward_cpu"], part["forward_cpu"])
         row("forward as far as watched", python["forward_watched"], part["watched"])
         row("gram, groups and votes", python["grouping"], part["gram"] + part["grouping"])
+        if args.device == "cpu" and args.dtype == "f32":
+            products = part["affine_products"] + part["attention_products"]
+            print(f"products of our pass alone: affine maps {part['affine_products']:.2f} s, heads "
+                  f"{part['attention_products']:.2f} s, {products / part['forward']:.3f} of the pass")
         print(f"shares of our analysis: forward {part['watched'] / part['analysis']:.3f}, "
               f"Gram {part['gram'] / part['analysis']:.3f}, groups and votes {part['grouping'] / part['analysis']:.3f}")
 
