@@ -48,7 +48,7 @@ fn a_run_fills_every_view_and_the_votes_fill_the_plan() {
     {
         desk.chord(Modifiers::COMMAND, *number);
         desk.settle();
-        assert!(desk.harness.query_by_role_and_label(Role::Button, name).is_some());
+        assert!(desk.harness.query_by_role_and_label(Role::Tab, name).is_some());
     }
     desk.chord(Modifiers::COMMAND, Key::Num2);
     assert!(desk.shows("Cosine between the heads of encoder.0"));

@@ -179,7 +179,7 @@ fn the_palette_offers_no_amount_that_cannot_be() {
         found
     };
     assert!(offers(&mut desk, "keep 70 %") && offers(&mut desk, "keep 3"));
-    for typed in ["keep 0 %", "keep 200 %", "keep 0", "keep 9", "keep 0 % of every layer"] {
+    for typed in ["keep 0 %", "keep 200 %", "keep 0", "keep 900", "keep 0 % of every layer"] {
         assert!(!offers(&mut desk, typed), "{typed}");
     }
 }
