@@ -19,7 +19,10 @@ fn rows_are_seen_and_columns_chosen_before_anything_runs() {
     let rows = "He walked.,Emma\nShe spoke.,Pride and Prejudice\n".repeat(10);
     std::fs::write(&path, format!("words,which\n{rows}")).unwrap();
     desk.type_path(INPUT, &path);
-    // The sample leaves half of its own rows for measuring.
+    // The sample leaves half of its own rows for measuring. The field that says so stands above what follows.
+    let place = |role, name: &str| desk.harness.get_by_role_and_label(role, name).rect();
+    let (held_out, device) = (place(Role::SpinButton, "Held out"), place(Role::ComboBox, "Device"));
+    assert!(held_out.bottom() <= device.top(), "{held_out:?} reaches into {device:?}");
     desk.toggle("none");
     // No column is known: what is there can be chosen.
     assert!(

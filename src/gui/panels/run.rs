@@ -10,7 +10,7 @@ use crate::gui::command::{Command, caps};
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
-use crate::gui::widgets::{command_button, drag_value, heading, note, seed_field};
+use crate::gui::widgets::{command_button, drag_value, heading, note, seed_field, wrapped_cell};
 use crate::gui::wording::worded;
 use crate::model::MemoryLimit;
 use crate::network::{FeatureMap, SiteKind};
@@ -141,7 +141,7 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     let name = |ui: &mut Ui, text: &str| ui.label(RichText::new(text).color(cx.theme.muted));
     let label = name(ui, "Groups per layer")
         .on_hover_text("How many groups the heads of a layer are put into (C in the paper)");
-    ui.horizontal_wrapped(|ui| {
+    wrapped_cell(ui, |ui| {
         let mut auto = run.groups == Groups::Auto;
         let response = ui.checkbox(&mut auto, "auto").accessible_name("Groups per layer: auto");
         if response.on_hover_text("The number with the best mean silhouette").changed() {
@@ -187,7 +187,7 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
         ui.end_row();
     }
     let label = name(ui, "Batch size");
-    ui.horizontal_wrapped(|ui| {
+    wrapped_cell(ui, |ui| {
         let mut auto = run.batch_size.is_none();
         let hover = format!("{BATCH_SIZE}, or the largest of 4, 2 and 1 for which the memory limit has room");
         let response = ui.checkbox(&mut auto, "auto").accessible_name("Batch size: auto");
@@ -201,7 +201,7 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     });
     ui.end_row();
     let label = name(ui, "Batches").on_hover_text("The run stops after this many batches");
-    ui.horizontal_wrapped(|ui| {
+    wrapped_cell(ui, |ui| {
         let mut all = run.batches.is_none();
         if ui.checkbox(&mut all, "all").changed() {
             run.batches = (!all).then_some(32);
@@ -250,7 +250,7 @@ fn fields(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
 fn sequence_length(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     let label = ui.label(RichText::new("Sequence length").color(cx.theme.muted));
     let label = label.on_hover_text("Longest sequence in tokens");
-    ui.horizontal_wrapped(|ui| {
+    wrapped_cell(ui, |ui| {
         let mut auto = run.seq_len.is_none();
         let response = ui.checkbox(&mut auto, "auto").accessible_name("Sequence length: auto");
         if response.on_hover_text("The model's own limit, 128 at most for text").changed() {
@@ -267,7 +267,7 @@ fn held_out(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     let label = ui.label(RichText::new("Held out").color(cx.theme.muted)).on_hover_text(
         "Batches that the run leaves out; quality is measured on them alone, on text that took no part in the choice",
     );
-    ui.horizontal_wrapped(|ui| {
+    wrapped_cell(ui, |ui| {
         let mut none = run.held_out_every.is_none();
         if ui.checkbox(&mut none, "none").on_hover_text("Quality is measured on all of the input").changed() {
             run.held_out_every = (!none).then_some(5);
@@ -283,7 +283,7 @@ fn memory(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
     let label = ui
         .label(RichText::new("Memory limit").color(cx.theme.muted))
         .on_hover_text("A model that is larger is read layer by layer from its files: slower, with the same results");
-    ui.horizontal_wrapped(|ui| {
+    wrapped_cell(ui, |ui| {
         let mut none = run.memory.is_none();
         if ui.checkbox(&mut none, "no limit").changed() {
             run.memory = (!none).then_some(MemoryLimit(4 << 30));

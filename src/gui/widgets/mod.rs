@@ -1,6 +1,7 @@
 //! Parts used in several places.
 
 mod background;
+mod cell;
 mod color_bar;
 mod command_button;
 mod empty;
@@ -17,6 +18,7 @@ mod seed;
 mod slide;
 
 pub(super) use background::Background;
+pub(super) use cell::wrapped_cell;
 pub(super) use color_bar::color_bar;
 pub(super) use command_button::{command_button, command_item};
 pub(super) use empty::{empty, needs_run};

@@ -6,7 +6,7 @@ use crate::analysis::Groups;
 use crate::chart::Unit;
 use crate::gui::action::Action;
 use crate::gui::context::Cx;
-use crate::gui::widgets::{drag_value, edited, heading, note};
+use crate::gui::widgets::{drag_value, edited, heading, note, wrapped_cell};
 use crate::network::FeatureMap;
 use crate::plan::Method;
 use crate::run::BATCH_SIZE;
@@ -52,7 +52,7 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
                 VoteAt::Step(_) => "after a step".to_owned(),
             };
             let half = (settings.steps / 2).max(1);
-            ui.horizontal_wrapped(|ui| {
+            wrapped_cell(ui, |ui| {
                 let combo = ComboBox::from_id_salt("vote at").selected_text(text).show_ui(ui, |ui| {
                     ui.selectable_value(&mut voting.at, VoteAt::End, "after the last step");
                     ui.selectable_value(&mut voting.at, VoteAt::Converged, "once groups hardly move");
