@@ -23,10 +23,30 @@ pub fn counted(count: impl TryInto<u64>, many: &str) -> String {
     format!("{count} {}", noun(count, many))
 }
 
-/// The text of one number as people read it: with the minus sign of print, which is as wide as a plus. JSON and CSV, which
-/// programs read, have the hyphen.
+/// The text of numbers as people read them: with the minus sign of print, which is as wide as a plus, and without a sign where what
+/// is written is zero, whatever was rounded to it. JSON and CSV, which programs read, have the hyphen.
 pub fn printed(number: String) -> String {
-    if number.contains('-') { number.replace('-', "−") } else { number }
+    if !number.contains(['-', '+']) {
+        return number;
+    }
+    let (mut text, mut before) = (String::with_capacity(number.len()), ' ');
+    for (at, c) in number.char_indices() {
+        // The sign of an exponent stands behind a letter.
+        let is_first = !before.is_alphanumeric();
+        match c {
+            '-' | '+' if is_first && is_zero(number.get(at + 1..).unwrap_or_default()) => {}
+            '-' => text.push('−'),
+            _ => text.push(c),
+        }
+        before = c;
+    }
+    text
+}
+
+/// Whether the number with which `text` begins is written by zeros alone.
+fn is_zero(text: &str) -> bool {
+    let digits = text.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default();
+    digits.contains('0') && digits.chars().all(|c| matches!(c, '0' | '.'))
 }
 
 /// How many of `all` things, and which where it is not all of them: `4 of 4 layers`, `2 of 4 layers (decoder.0, decoder.3)`.
@@ -120,6 +140,9 @@ mod tests {
     fn numbers_are_printed_with_one_sign() {
         assert_eq!(printed(format!("{:+.1}", -2.0)), "−2.0");
         assert_eq!(printed(format!("{:.1e}", -2e-7)), "−2.0e−7");
+        // What is rounded to nothing has no sign, on either side, alone or among others.
+        assert_eq!([-4.8e-7, 0.0, 3e-9].map(|x| printed(format!("{x:+.4}"))), ["0.0000"; 3]);
+        assert_eq!(printed(format!("{:.4} ({:.4} to {:+.1})", -0.5, -1e-9, 0.05001)), "−0.5000 (0.0000 to +0.1)");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::{Comparison, Quality};
 use crate::corpus::Reading;
 use crate::network::Kept;
 use crate::repair::RepairMode;
+use crate::words::printed;
 
 /// What to say of a measurement on the text that a plan was chosen on.
 pub const IN_SAMPLE: &str = "in-sample: the plan was chosen on the text that quality was measured on, so it may do worse on other \
@@ -110,7 +111,7 @@ impl Measured {
         if beats || is_whole || !found.now.is_finite() {
             return None;
         }
-        let written = |digits: usize| [drawn.low, drawn.high].map(|x| format!("{x:.digits$}"));
+        let written = |digits: usize| [drawn.low, drawn.high].map(|x| printed(format!("{x:.digits$}")));
         let [low, high] = (2..5).map(written).find(|[low, high]| low != high).unwrap_or_else(|| written(4));
         let range = if low == high { low } else { format!("{low} to {high}") };
         Some(format!("no better than random heads{} ({range})", self.random_repair_words()))

@@ -100,10 +100,7 @@ impl QualityBudget {
             Self::LossShare(_) | Self::MetricDrop(_) => (format!("{:.2}", 100.0 * spent), "%"),
             Self::LossNats(_) => (format!("{spent:.4}"), "nats a token"),
         };
-        // Nothing has no sign.
-        let is_zero = text.chars().all(|c| matches!(c, '-' | '0' | '.'));
-        let text = if is_zero { text.trim_start_matches('-').to_owned() } else { printed(text) };
-        format!("{text} {unit}")
+        format!("{} {unit}", printed(text))
     }
 
     /// What spending so much does to the measure, in words, signed as every change is, after minus before: `+0.72 %` of a loss,
