@@ -81,6 +81,17 @@ fn a_text_that_is_cut_is_told_and_the_input_comes_back() {
     assert!(!desk.shows("The text is cut"), "{}", desk.messages());
     typed(&mut desk, &" and then he walked to the house of his friend".repeat(60));
     assert!(desk.shows("The text is cut: its last"), "{}", desk.messages());
+    // After a restart the field names what is shown.
+    let mut desk = desk.reopen();
+    desk.chord(Modifiers::COMMAND, Key::Num6);
+    desk.settle();
+    assert!(matches!(&desk.state().shown, AttentionInput::Text(text) if text.starts_with(" and then he walked")));
+    desk.click("Back to the input");
+    desk.settle();
+    assert_eq!(desk.state().shown, AttentionInput::Nth(0));
+    desk.click("Next");
+    desk.settle();
+    typed(&mut desk, "He spoke.");
     desk.click("Back to the input");
     desk.settle();
     assert_eq!(desk.state().shown, AttentionInput::Nth(1), "where it was left");

@@ -260,6 +260,9 @@ impl App {
         self.bring_back_repairs(&workspace.repairs, &workspace.repair_faults);
         self.take_up(workspace.trained, workspace.found_run);
         self.layout.restore(&workspace.view);
+        if let Some(text) = self.layout.typed_input() {
+            self.state.shown = text;
+        }
         self.check_run();
         self.plan_changed();
         self.autosave.mark_written();

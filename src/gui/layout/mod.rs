@@ -24,6 +24,7 @@ use super::views::{Draw, ViewChoices, Views};
 use crate::chart::{HeadColor, Picture, Theme};
 use crate::error::Result;
 use crate::gui::view::View;
+use crate::run::AttentionInput;
 
 /// Which view stands where, with what each view remembers.
 pub(super) struct ViewLayout {
@@ -168,6 +169,11 @@ impl ViewLayout {
             self.tree = tree;
             lift(&mut self.tree, None);
         }
+    }
+
+    /// The text whose attention was asked for.
+    pub(super) fn typed_input(&self) -> Option<AttentionInput> {
+        self.views.typed_input()
     }
 
     /// Changes with everything that a workspace keeps. Compares with what was there at the last call: nothing is written

@@ -24,6 +24,7 @@ use crate::error::Result;
 use crate::gui::context::Cx;
 use crate::gui::state::State;
 use crate::gui::view::View;
+use crate::run::AttentionInput;
 
 /// What each view remembers.
 #[derive(Default, Serialize, Deserialize)]
@@ -67,6 +68,11 @@ impl Views {
             attention: self.attention.chosen(),
             tables: self.tables.clone(),
         }
+    }
+
+    /// The text whose attention was asked for.
+    pub(super) fn typed_input(&self) -> Option<AttentionInput> {
+        self.attention.typed()
     }
 
     /// Empties the fields whose texts belong to one model.

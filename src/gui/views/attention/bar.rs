@@ -26,11 +26,7 @@ impl Attention {
             if field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter)) {
                 self.forget_input();
                 // Without a text the input of the run is shown again.
-                let shown = match self.text.trim().is_empty() {
-                    true => AttentionInput::Nth(self.last),
-                    false => AttentionInput::Text(self.text.clone()),
-                };
-                cx.send(Action::ShowInput(shown));
+                cx.send(Action::ShowInput(self.typed().unwrap_or(AttentionInput::Nth(self.last))));
             }
             if matches!(cx.state.shown, AttentionInput::Text(_)) {
                 let hover = "Leave the text and show the input of the run again";
@@ -93,6 +89,8 @@ impl Attention {
             wanted = Some(now + 1);
         }
         if let Some(index) = wanted {
+            // A text in the field would name what is no longer shown.
+            self.text.clear();
             self.forget_input();
             cx.send(Action::ShowInput(AttentionInput::Nth(index)));
         }

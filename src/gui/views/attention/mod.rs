@@ -110,6 +110,11 @@ impl Attention {
         self.hovered = None;
     }
 
+    /// The text in the field, where there is one: a workspace that comes back with it shows its maps, not those of another input.
+    pub(super) fn typed(&self) -> Option<AttentionInput> {
+        (!self.text.trim().is_empty()).then(|| AttentionInput::Text(self.text.clone()))
+    }
+
     /// What a person chose.
     pub(super) fn chosen(&self) -> AttentionChoice {
         (self.text.clone(), self.range, self.tone, self.show, self.over)
