@@ -191,6 +191,16 @@ fn the_key_of_a_view_gives_it_the_keyboard() {
     let first = desk.state().selection.cursor.expect("arrow keys walk over the heads");
     desk.press(Key::ArrowRight);
     assert_eq!(desk.state().selection.cursor, Some(Head::new(first.site, first.head + 1)));
+    // Escape clears the selection, and the keyboard stays with the heads.
+    desk.press(Key::Escape);
+    assert_eq!(desk.state().selection.cursor, None);
+    desk.press(Key::ArrowDown);
+    assert!(desk.state().selection.cursor.is_some());
+    desk.press(Key::Tab);
+    desk.chord(Modifiers::COMMAND, Key::F6);
+    desk.press(Key::Escape);
+    desk.press(Key::ArrowDown);
+    assert!(desk.state().selection.cursor.is_some(), "the key of the next pane comes back to the heads");
     // A view without heads has it as a whole: Tab comes to what is in it, not to the menu.
     desk.chord(Modifiers::COMMAND, Key::Num3);
     desk.settle();

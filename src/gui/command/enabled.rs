@@ -89,6 +89,7 @@ impl Command {
             | Self::CloseModel
             | Self::NextView
             | Self::PreviousView
+            | Self::NextPane
             | Self::ToggleTable
             | Self::SplitRight
             | Self::SplitDown

@@ -62,6 +62,8 @@ pub enum Command {
     Show(View),
     NextView,
     PreviousView,
+    /// Give the keyboard to the view in front of the next pane.
+    NextPane,
     ToggleTable,
     SplitRight,
     SplitDown,
@@ -145,7 +147,7 @@ impl Command {
             vec![Self::Train, Self::PauseTraining, Self::StopTraining, Self::VoteNow],
             vec![Self::Cancel],
             View::ALL.iter().copied().map(Self::Show).collect(),
-            vec![Self::NextView, Self::PreviousView],
+            vec![Self::NextView, Self::PreviousView, Self::NextPane],
             vec![Self::ToggleTable],
             vec![Self::SplitRight, Self::SplitDown, Self::MoveView],
             vec![Self::NextSite, Self::PreviousSite],

@@ -168,6 +168,12 @@ fn spec(command: Command) -> CommandSpec {
             "Bring the previous tab of the row to the front",
             vec![ctrl_shift(Key::Tab), ctrl(Key::PageUp)],
         ),
+        Command::NextPane => (
+            View,
+            "Go to the next pane",
+            "Give the keyboard to the view in the next pane, or to the one view there is",
+            vec![ctrl(Key::F6)],
+        ),
         Command::ToggleTable => (
             View,
             "Picture or table",

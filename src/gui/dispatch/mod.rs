@@ -189,6 +189,7 @@ impl App {
             Command::ClearSelection => self.state.selection.clear(),
             Command::NextView => self.layout.cycle(true),
             Command::PreviousView => self.layout.cycle(false),
+            Command::NextPane => self.layout.next_pane(),
             Command::ToggleTable => self.layout.toggle_table(),
             Command::SplitRight => self.split(LinearDir::Horizontal),
             Command::SplitDown => self.split(LinearDir::Vertical),

@@ -130,6 +130,20 @@ impl ViewLayout {
         }
     }
 
+    /// Gives the keyboard to the view that is seen in the next pane; where there is one pane, to its view.
+    pub(super) fn next_pane(&mut self) {
+        let tiles = &self.tree.tiles;
+        let seen_in = |row: &TileId| match tiles.get(*row) {
+            Some(Tile::Container(Container::Tabs(tabs))) => tabs.active.and_then(|id| tiles.get_pane(&id)).copied(),
+            _ => None,
+        };
+        let seen: Vec<View> = self.rows().iter().filter_map(seen_in).collect();
+        let next = seen.iter().position(|view| *view == self.front).map_or(0, |now| now + 1);
+        if let Some(view) = seen.get(next).or(seen.first()).copied() {
+            self.show(view);
+        }
+    }
+
     /// Every row of tabs, from the left and from above.
     fn rows(&self) -> Vec<TileId> {
         let mut found = Vec::new();
@@ -320,5 +334,13 @@ mod tests {
         assert_eq!(layout.front(), View::Training);
         layout.cycle(true);
         assert_eq!(layout.front(), View::Overview);
+        layout.next_pane();
+        assert_eq!((layout.front(), layout.asked), (View::Overview, Some(View::Overview)), "there is one pane");
+        assert!(layout.split(LinearDir::Horizontal));
+        layout.show(View::Votes);
+        layout.next_pane();
+        assert_eq!(layout.front(), View::Overview);
+        layout.next_pane();
+        assert_eq!(layout.front(), View::Votes);
     }
 }

@@ -40,9 +40,10 @@ impl FocusRing {
             for event in &input.events {
                 match event {
                     Event::Key { key: Key::Tab, pressed: true, .. } => self.by_keys = true,
-                    // The key of a view gives it the keyboard.
+                    // The key of a view, or of the next pane, gives it the keyboard.
                     Event::Key { key, pressed: true, modifiers, .. }
-                        if modifiers.command && View::ALL.iter().any(|view| view.key() == *key) =>
+                        if modifiers.command
+                            && (*key == Key::F6 || View::ALL.iter().any(|view| view.key() == *key)) =>
                     {
                         self.by_keys = true;
                     }

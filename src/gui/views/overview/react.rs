@@ -78,9 +78,9 @@ impl OverviewView {
 
 /// Arrow keys move the cursor; with Shift they select a range.
 fn walk(ui: &Ui, cx: Cx<'_>, id: eframe::egui::Id) {
-    // Else egui would move the focus to the next control.
-    let arrows = EventFilter { horizontal_arrows: true, vertical_arrows: true, ..Default::default() };
-    ui.memory_mut(|m| m.set_focus_lock_filter(id, arrows));
+    // Else egui would move the focus to the next control, and drop it at Escape, which clears the selection and no more.
+    let own = EventFilter { horizontal_arrows: true, vertical_arrows: true, escape: true, ..Default::default() };
+    ui.memory_mut(|m| m.set_focus_lock_filter(id, own));
     for (key, rows, columns) in
         [(Key::ArrowUp, -1, 0), (Key::ArrowDown, 1, 0), (Key::ArrowLeft, 0, -1), (Key::ArrowRight, 0, 1)]
     {

@@ -49,8 +49,8 @@ pub(super) fn threshold_ui(ui: &Ui, cx: Cx<'_>, plot: &Plot, painted: &Painted) 
                 set(shown + by);
             }
         }
-        let arrows = EventFilter { vertical_arrows: true, ..Default::default() };
-        ui.memory_mut(|m| m.set_focus_lock_filter(response.id, arrows));
+        let own = EventFilter { vertical_arrows: true, escape: true, ..Default::default() };
+        ui.memory_mut(|m| m.set_focus_lock_filter(response.id, own));
     }
     response.widget_info(|| WidgetInfo::slider(true, shown, "Vote threshold"));
 }
