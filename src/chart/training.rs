@@ -30,6 +30,9 @@ pub struct TrainingCurves {
     pub events: Vec<(f64, String)>,
 }
 
+/// The share of the steps that the name of an event takes.
+const NEAR: f64 = 0.12;
+
 /// The name of a line and where its values are.
 type RecordLine<'a> = (&'a str, &'a dyn Fn(&Record) -> Option<f64>);
 
@@ -73,10 +76,14 @@ impl TrainingCurves {
     pub fn plots(&self) -> Vec<Plot> {
         let steps = self.plots.iter().flat_map(|p| &p.series).flat_map(|(_, points)| points).map(|p| p[0]);
         let (first, last) = extent(steps.chain(self.events.iter().map(|e| e.0))).unwrap_or((0.0, 1.0));
+        // Marks of the last step stand whole, and the name of what began near the end has room behind its line.
+        let (low, span) = (first.min(0.0), last - first.min(0.0));
+        let is_near = self.events.iter().any(|(step, _)| *step > last - NEAR * span);
+        let high = last + span * if is_near { NEAR } else { 0.02 };
         let count = self.plots.len();
         let plot = |(i, measures): (usize, &TrainingPlot)| {
             let values = measures.series.iter().flat_map(|(_, p)| p).map(|p| p[1]);
-            let x = Axis::exact("step", Unit::Count, (first.min(0.0), last), 8);
+            let x = Axis::exact("step", Unit::Count, (low, high), 8);
             let y = Axis::linear(measures.label.clone(), measures.unit, extent(values).unwrap_or((0.0, 1.0)), 4);
             let mut plot = Plot::new(measures.label.clone(), x, y);
             plot.limits.extend(self.events.iter().map(|(step, name)| Limit {
@@ -178,6 +185,9 @@ mod tests {
         assert_eq!(curves.plots[0].series[1].1, validation);
         assert_eq!(curves.plots[2].series[0].1.last(), Some(&[600.0, 0.6]));
         assert_eq!(curves.events, [(600.0, "fine-tuning".to_owned())]);
+        assert_eq!(curves.plots()[0].x.high, 1020.0);
+        let late = TrainingCurves { events: vec![(990.0, "writing".to_owned())], ..curves.clone() };
+        assert_eq!(late.plots()[0].x.high, 1120.0, "its name stands behind its line");
         let told = |step| Record {
             per_label: true,
             metric: Some(0.75),

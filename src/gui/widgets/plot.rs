@@ -15,7 +15,7 @@ use egui_plot::{
 use super::facts::{explained, naming};
 use super::legend::entries_ui;
 use crate::chart::axis::Axis;
-use crate::chart::plot::{BAND_OPACITY, BAR_WIDTH, LabelSide, Limit, Mark, Plot, Series};
+use crate::chart::plot::{BAND_OPACITY, BAR_WIDTH, Label, LabelSide, Limit, Mark, Plot, Series};
 use crate::chart::{Ink, Marker};
 use crate::gui::theme::{WindowTheme, color};
 
@@ -84,9 +84,11 @@ impl<'a> PlotView<'a> {
             ui.add_space(8.0);
         }
         let size = self.size - vec2(0.0, ui.cursor().top() - above);
-        // Half of the last tick's label reaches beyond the plot.
-        let beside = if plot.is_map { 0.0 } else { 18.0 };
-        let size = vec2((size.x - beside).max(40.0), size.y.max(48.0));
+        let beside = if plot.is_map { 0.0 } else { room_beside(ui, plot, size.x) };
+        // Names of vertical limits stand above the data.
+        let over = room_over(plot);
+        ui.add_space(over);
+        let size = vec2((size.x - beside).max(40.0), (size.y - over).max(48.0));
         let (x, y) = if plot.is_map { square(plot, size) } else { (ends(&plot.x), ends(&plot.y)) };
         let is_log = [plot.x.is_log, plot.y.is_log];
         // Two labels do not fit beside each other in the corner.
@@ -136,7 +138,7 @@ impl<'a> PlotView<'a> {
         if !plot.is_map && !plot.x.label.is_empty() {
             painted.explain_x(ui, plot, bottom);
         }
-        painted.overlay(ui, plot, &hidden, theme);
+        painted.overlay(ui, plot, &hidden, theme, [beside, over]);
         if tells {
             painted.tell(ui, plot, theme);
         }
@@ -210,41 +212,50 @@ impl Painted {
         explained(response, &plot.x.label);
     }
 
-    /// The base line, and the words beside limits, points and bars.
-    fn overlay(&self, ui: &Ui, plot: &Plot, hidden: &HashSet<String>, theme: &WindowTheme) {
+    /// The base line, and the words beside limits, points and bars; names of limits have room `beside` and `over` the plot.
+    fn overlay(&self, ui: &Ui, plot: &Plot, hidden: &HashSet<String>, theme: &WindowTheme, [beside, over]: [f32; 2]) {
         let rect = self.rect();
-        let painter = ui.painter().with_clip_rect(rect.expand(2.0).intersect(ui.clip_rect()));
+        let room = Rect::from_min_max(rect.min - vec2(1.0, over + 1.0), rect.max + vec2(beside.max(1.0), 1.0));
+        let painter = ui.painter().with_clip_rect(room.expand(1.0).intersect(ui.clip_rect()));
         if !plot.is_map {
             painter.hline(rect.x_range(), rect.bottom(), Stroke::new(1.0, theme.outline));
         }
         let mut taken: Vec<Rect> = Vec::new();
         let marks = plot.series.iter().filter(|series| series.mark.is_some());
         let marked: Vec<_> = marks.flat_map(|series| &series.points).map(|point| self.at(*point)).collect();
+        let bars: Vec<Rect> = plot
+            .bars
+            .iter()
+            .flat_map(|bars| bars.bars.iter().map(|[place, value]| self.bar(*place, *value, bars.is_horizontal)))
+            .collect();
         for limit in plot.limits.iter().filter(|l| !l.name.is_empty()) {
             let ink = color(limit.ink.color(theme.figure));
             let galley = painter.layout_no_wrap(limit.name.clone(), FontId::proportional(SMALL), ink);
             let at = self.at([clamped(limit, plot), clamped(limit, plot)]);
             let places: Vec<Rect> = if limit.is_vertical {
-                let row = |i: usize| rect.top() + 3.0 + 14.0 * i as f32;
-                let sides = |i: usize| {
-                    [
-                        Align2::LEFT_TOP.anchor_size(pos2(at.x + 4.0, row(i)), galley.size()),
-                        Align2::RIGHT_TOP.anchor_size(pos2(at.x - 4.0, row(i)), galley.size()),
-                    ]
-                };
-                (0..4).flat_map(sides).collect()
+                // What the line begins is to its right, and so is its name, as far as there is room; the first rows are above
+                // the plot.
+                let left = (at.x + 4.0).min(room.right() - galley.size().x).max(room.left());
+                let row = |i: usize| rect.top() - over + 1.0 + ROW * i as f32;
+                (0..6).map(|i| Rect::from_min_size(pos2(left, row(i)), galley.size())).collect()
             } else {
-                [
+                let outside = [0.0, -ROW, ROW, -2.0 * ROW, 2.0 * ROW];
+                let outside = outside
+                    .map(|by| Align2::LEFT_CENTER.anchor_size(pos2(rect.right() + 4.0, at.y + by), galley.size()));
+                let inside = [
                     Align2::RIGHT_BOTTOM.anchor_size(pos2(rect.right() - 2.0, at.y - 2.0), galley.size()),
                     Align2::RIGHT_TOP.anchor_size(pos2(rect.right() - 2.0, at.y + 2.0), galley.size()),
                     Align2::LEFT_BOTTOM.anchor_size(pos2(rect.left() + 4.0, at.y - 2.0), galley.size()),
                     Align2::LEFT_TOP.anchor_size(pos2(rect.left() + 4.0, at.y + 2.0), galley.size()),
-                ]
-                .to_vec()
+                ];
+                outside.into_iter().chain(inside).collect()
             };
-            let is_free = |r: &&Rect| rect.expand(1.0).contains_rect(**r) && !taken.iter().any(|t| t.intersects(**r));
-            // Words cover as few points as can be.
-            let covered = |place: &&Rect| marked.iter().filter(|at| place.expand(3.0).contains(**at)).count();
+            let is_free = |r: &&Rect| room.contains_rect(**r) && !taken.iter().any(|t| t.intersects(**r));
+            // Words cover as few points and bars as can be.
+            let covered = |place: &&Rect| {
+                let points = marked.iter().filter(|at| place.expand(3.0).contains(**at)).count();
+                points + bars.iter().filter(|bar| bar.intersects(**place)).count()
+            };
             if let Some(place) = places.iter().filter(is_free).min_by_key(covered).copied() {
                 taken.push(place);
                 painter.rect_filled(place.expand(1.0), 2.0, theme.canvas.gamma_multiply(0.85));
@@ -266,12 +277,21 @@ impl Painted {
                 plot.labels.iter().map(|l| Rect::from_center_size(self.at(l.at), Vec2::splat(2.0 * PLACE + 2.0))),
             );
         }
+        // Of numbers above bars all are there or none; where they are tight, the axis says that they are percentages.
+        let layout = |text: &str, size: f32| painter.layout_no_wrap(text.to_owned(), FontId::proportional(size), ink);
+        let is_above = |label: &&Label| label.side == LabelSide::Above;
+        let widest = |is_bare: bool| {
+            let shown = |label: &Label| layout(part(label, is_bare), 10.0).size().x;
+            plot.labels.iter().filter(is_above).map(shown).fold(0.0, f32::max)
+        };
+        let is_bare = widest(false) + 4.0 > step[0];
+        let has_room = !is_bare || widest(true) + 4.0 <= step[0];
         for label in &plot.labels {
             let size = if label.side == LabelSide::Free { SMALL } else { 10.0 };
-            let galley = painter.layout_no_wrap(label.text.clone(), FontId::proportional(size), ink);
+            let galley = layout(part(label, is_bare && label.side == LabelSide::Above), size);
             let (at, gap) = (self.at(label.at), PLACE + 4.0);
             let sides = match label.side {
-                LabelSide::Above if galley.size().x + 4.0 > step[0] => continue,
+                LabelSide::Above if !has_room => continue,
                 LabelSide::Right if step[1] < 10.0 => continue,
                 LabelSide::Above => vec![Align2::CENTER_BOTTOM.anchor_size(at - vec2(0.0, 2.0), galley.size())],
                 LabelSide::Right => vec![Align2::LEFT_CENTER.anchor_size(at + vec2(6.0, 0.0), galley.size())],
@@ -290,6 +310,33 @@ impl Painted {
             }
         }
     }
+}
+
+/// The words of a label, or the number in them alone.
+fn part(label: &Label, is_bare: bool) -> &str {
+    if is_bare { label.text.trim_end_matches('%').trim_end() } else { &label.text }
+}
+
+/// Height of a row of names.
+const ROW: f32 = 14.0;
+/// Half of the last tick's label reaches beyond a plot.
+const HALF_TICK: f32 = 18.0;
+
+/// Room at the right of a plot that is `wide` with it: for the names of horizontal limits where that leaves most to the data.
+fn room_beside(ui: &Ui, plot: &Plot, wide: f32) -> f32 {
+    let name = |limit: &Limit| {
+        let font = FontId::proportional(SMALL);
+        ui.painter().layout_no_wrap(limit.name.clone(), font, Color32::PLACEHOLDER).size().x + 6.0
+    };
+    let named = plot.limits.iter().filter(|limit| !limit.is_vertical && !limit.name.is_empty());
+    let widest = named.map(name).fold(HALF_TICK, f32::max);
+    if widest <= 0.25 * wide { widest } else { HALF_TICK }
+}
+
+/// Room above a plot for the names of vertical limits, in two rows where there are several.
+fn room_over(plot: &Plot) -> f32 {
+    let names = plot.limits.iter().filter(|limit| limit.is_vertical && !limit.name.is_empty()).count();
+    ROW * names.min(2) as f32
 }
 
 /// Room between the words at the pointer and the edge of their box.
@@ -337,7 +384,10 @@ fn marks(axis: &Axis, apart: f64) -> impl Fn(GridInput) -> Vec<GridMark> + '_ {
     move |seen| {
         // The smallest step is 8 points wide.
         let points = (seen.bounds.1 - seen.bounds.0) / seen.base_step_size * 8.0;
-        let axis = closer(axis, seen.bounds, (points / apart).max(2.0) as usize);
+        // One tick alone says nothing of the scale.
+        let count = (points / apart).max(2.0) as usize;
+        let finer = (count..count + 4).map(|count| closer(axis, seen.bounds, count)).find(|axis| axis.ticks.len() > 1);
+        let axis = finer.unwrap_or_else(|| closer(axis, seen.bounds, count));
         let place = |tick: &f64| if axis.is_log { tick.log10() } else { *tick };
         let places: Vec<f64> = axis.ticks.iter().map(place).collect();
         let step = places.windows(2).map(|w| w[1] - w[0]).fold(f64::INFINITY, f64::min);

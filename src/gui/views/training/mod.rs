@@ -25,7 +25,7 @@ use crate::gui::widgets::{
 use crate::gui::wording::{in_controls, worded};
 use crate::pruning::StageQuality;
 use crate::training::constraint::{Constraint, Diversity};
-use crate::training::{Record, Stage, TrainingEnd, TrainingSummary};
+use crate::training::{HeldOut, Record, Stage, TrainingEnd, TrainingSummary};
 
 /// The folder being typed.
 #[derive(Default)]
@@ -157,7 +157,9 @@ fn right(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
     } else if cx.state.jobs.get(JobKind::Train).is_some() {
         note(ui, cx.theme, "The first record comes after a few steps");
     }
-    for text in progress.notes.iter().rev().take(3) {
+    // Of a run that ended, what was measured stands below its table, after a restart too.
+    let left_out = training.run.summary.as_ref().and_then(|summary| summary.held_out).and_then(HeldOut::sentence);
+    for text in progress.notes.iter().rev().filter(|text| left_out.as_ref() != Some(*text)).take(3) {
         ui.label(RichText::new(sentence(&in_controls(text))).small().color(cx.theme.warning));
     }
     if training.run.is_resumable && cx.state.jobs.get(JobKind::Train).is_none() {
@@ -217,7 +219,8 @@ fn summary_ui(ui: &mut Ui, cx: Cx<'_>, out: &std::path::Path, summary: &Training
         });
         // A thousandth of a metric means something of thousands of sequences alone.
         if summary.held_out.is_some() {
-            note(ui, theme, format!("Measured on {}", summary.measured_on()));
+            let left_out = summary.held_out.and_then(HeldOut::sentence).map(|text| sentence(&in_controls(&text)));
+            note(ui, theme, left_out.unwrap_or_else(|| format!("Measured on {}", summary.measured_on())));
         }
     }
     facts(ui, "summary", |ui| {

@@ -67,8 +67,8 @@ fn draw(ui: &Ui, theme: &WindowTheme, rect: Rect, y: f32, now: Option<f64>, is_a
     }
     let text = match now {
         Some(threshold) if is_active => format!("keep from {}", Unit::Share.format(threshold)),
-        None => "drag: threshold".to_owned(),
-        Some(_) => return,
+        None if is_active => "drag: threshold".to_owned(),
+        _ => return,
     };
     let galley = painter.layout_no_wrap(text, FontId::proportional(11.0), theme.accent);
     let below = y < rect.top() + 20.0;
