@@ -96,11 +96,18 @@ fn who_skips_a_step_is_led_on_from_where_they_are() {
     let mut desk = Desk::with_results("bert");
     assert!(desk.harness.query_by_role_and_label(Role::Button, "Show redundancy").is_some());
     // Nobody looked at redundancy, and the plan is left as it was proposed.
+    desk.prune_everywhere();
     desk.chord(Modifiers::COMMAND, Key::Num5);
     for over in ["Show redundancy", "Show the plan"] {
         assert!(desk.harness.query_by_role_and_label(Role::Button, over).is_none(), "{over}");
     }
     assert!(desk.shows("\u{2713} Look") && desk.shows("\u{2713} Choose") && !desk.shows("\u{2713} Measure"));
+    // A plan that keeps every head is no choice, and nothing of it is to be measured.
+    desk.command("keep 100 %");
+    desk.chord(Modifiers::COMMAND, Key::Num4);
+    desk.settle();
+    assert!(desk.shows("Nothing is proposed to go") && !desk.shows("\u{2713} Choose"));
+    assert!(desk.harness.query_by_role_and_label(Role::Button, "Find within a budget").is_some());
 }
 
 #[test]

@@ -42,9 +42,9 @@ const STEPS: [GuideStep; 6] = [
         verb: "Show redundancy",
     },
     GuideStep {
-        name: "Choose",
-        // Who saw the proposal and left it as it is has accepted it.
-        is_done: |state| state.has_chosen() || state.has_seen_plan,
+        name: CHOOSE,
+        // Who saw the proposal and left it as it is has accepted it; where every head stays nothing was chosen yet.
+        is_done: |state| (state.has_chosen() || state.has_seen_plan) && !prunes_nothing(state),
         text: "A plan is proposed. Change its method or amount in Prune, or click heads in the overview; undo takes it back",
         command: Command::Show(View::Prune),
         verb: "Show the plan",
@@ -68,6 +68,33 @@ const STEPS: [GuideStep; 6] = [
         verb: "Export…",
     },
 ];
+
+impl GuideStep {
+    /// What the step is about, its command and the word on the button, as things stand.
+    fn offer(&self, state: &State) -> (&'static str, Command, &'static str) {
+        if self.name == CHOOSE && prunes_nothing(state) {
+            // In Prune the plan is shown already.
+            let (command, verb) = if state.has_seen_plan {
+                (Command::FindPlan, "Find within a budget")
+            } else {
+                (self.command, self.verb)
+            };
+            return (NOTHING, command, verb);
+        }
+        (self.text, self.command, self.verb)
+    }
+}
+
+/// The step in which a plan is made.
+const CHOOSE: &str = "Choose";
+/// What it says where the plan keeps every head.
+const NOTHING: &str = "Nothing is proposed to go: every head stays. In Prune keep a share of the heads, or let Find look for the \
+                       smallest plan within a budget";
+
+/// Whether there are results, and the plan leaves every head where it is.
+fn prunes_nothing(state: &State) -> bool {
+    state.results.is_some() && state.legal_plan().is_some_and(|plan| state.keeps_all(plan))
+}
 
 /// Width from which the steps stand well apart.
 const ROOMY: f32 = 560.0;
@@ -100,7 +127,7 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
                 false => format!("{} ", place + 1),
             };
             let label = ui.label(RichText::new(format!("{mark}{}", step.name)).color(color));
-            label.on_hover_text(step.text);
+            label.on_hover_text(step.offer(cx.state).0);
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             command_button(ui, cx, Command::Guide, "Hide");
@@ -108,7 +135,8 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
     });
     ui.horizontal(|ui| match next {
         Some(step) => {
-            if let Some(job) = work_of(step).and_then(|kind| cx.state.jobs.get(kind)) {
+            let (text, command, verb) = step.offer(cx.state);
+            if let Some(job) = work_of(command).and_then(|kind| cx.state.jobs.get(kind)) {
                 // With very large letters the list of tasks may be out of sight. Where the button of the step was there is
                 // nothing to press, so that a second click stops nothing.
                 ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -122,9 +150,9 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
                     });
                 });
             } else {
-                command_button(ui, cx, step.command, step.verb);
-                ui.add(egui::Label::new(RichText::new(step.text).small().color(cx.theme.muted)).truncate())
-                    .on_hover_text(step.text);
+                command_button(ui, cx, command, verb);
+                ui.add(egui::Label::new(RichText::new(text).small().color(cx.theme.muted)).truncate())
+                    .on_hover_text(text);
             }
         }
         None => {
@@ -134,9 +162,10 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
     });
 }
 
-/// The work that does a step.
-fn work_of(step: &GuideStep) -> Option<JobKind> {
-    match step.command {
+/// The work that a step's command begins.
+fn work_of(command: Command) -> Option<JobKind> {
+    match command {
+        Command::FindPlan => Some(JobKind::FindPlan),
         Command::Run => Some(JobKind::Analyze),
         Command::Measure => Some(JobKind::Measure),
         Command::Export => Some(JobKind::Export),
