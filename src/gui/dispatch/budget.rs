@@ -7,7 +7,7 @@ use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::gui::messages::sentence;
 use crate::plan::Plan;
-use crate::repair::{Repair, RepairMode};
+use crate::repair::{FORECAST, Repair, RepairMode};
 use crate::run::BudgetSpec;
 use crate::words::counted;
 use crate::workspace::{NamedPlan, Proposal};
@@ -54,7 +54,8 @@ impl App {
     pub(super) fn adopt_found(&mut self, plan: Plan, repair: Option<Repair>) {
         let Some(found) = &plan.budget else { return };
         self.state.messages.info(format!("Found by {}: {}", plan.method, found.sentence()));
-        for note in &plan.notes {
+        // The search measured what was foretold.
+        for note in plan.notes.iter().filter(|note| !note.starts_with(FORECAST)) {
             self.state.messages.warn(sentence(note));
         }
         let name = format!("Within {}", Share.format(found.budget.most()));

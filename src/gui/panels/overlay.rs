@@ -371,7 +371,10 @@ fn shortcuts(ui: &mut Ui, cx: Cx<'_>, fresh: bool) {
     heading(ui, cx.theme, "Keyboard shortcuts");
     let height = left_of(ui, 420.0, 64.0);
     ScrollArea::vertical().min_scrolled_height(height).max_height(height).show(ui, |ui| {
-        egui::Grid::new("shortcuts").num_columns(2).striped(true).spacing([24.0, 4.0]).show(ui, |ui| {
+        // Both columns fill the box.
+        let least = ((ui.available_width() - 24.0) / 2.0).max(0.0);
+        let grid = egui::Grid::new("shortcuts").num_columns(2).striped(true).spacing([24.0, 4.0]);
+        grid.min_col_width(least).show(ui, |ui| {
             for command in Command::all() {
                 let spec = command.spec();
                 if spec.keys.is_empty() {

@@ -1,11 +1,11 @@
 //! What the plan saves: every measure before and after.
 
-use eframe::egui::{Grid, Rect, RichText, ScrollArea, Sense, Ui, pos2, vec2};
+use eframe::egui::{Color32, Grid, Rect, RichText, ScrollArea, Sense, TextStyle, Ui, pos2, vec2};
 
-use crate::chart::CostBars;
+use crate::chart::{CostBars, CostRow};
 use crate::gui::context::Cx;
 use crate::gui::state::State;
-use crate::gui::widgets::{headers, heading, note};
+use crate::gui::widgets::{headers, heading, note, show_bars};
 
 /// What the plan being edited saves, where it can be carried out.
 pub(super) fn bars(state: &State) -> Option<CostBars> {
@@ -45,9 +45,38 @@ impl CostTable {
 
 fn table(ui: &mut Ui, cx: Cx<'_>, bars: &CostBars) {
     let theme = cx.theme;
-    // A table that is wider than its column would widen everything below it.
-    let bar_width = Some(ui.available_width() - 400.0).filter(|width| *width >= 40.0).map(|width| width.min(220.0));
-    let apart = if bar_width.is_some() { 14.0 } else { 8.0 };
+    // A table that is wider than its column would widen everything below it: bars take what its words leave.
+    let left = ui.available_width() - words_width(ui, bars) - 4.0 * WIDE - 2.0;
+    let bar_width = Some(left).filter(|width| *width >= 40.0).map(|width| width.min(220.0));
+    let apart = if bar_width.is_some() { WIDE } else { 8.0 };
+    ui.scope(|ui| {
+        // Beside the rows, not over the last one.
+        show_bars(ui);
+        rows_ui(ui, cx, bars, apart, bar_width);
+    });
+    for text in &bars.caption.notes {
+        note(ui, theme, text);
+    }
+}
+
+/// Room between columns where there is a bar.
+const WIDE: f32 = 14.0;
+
+/// Width of the columns of words and numbers together.
+fn words_width(ui: &Ui, bars: &CostBars) -> f32 {
+    let font = TextStyle::Body.resolve(ui.style());
+    let width = |text: String| ui.painter().layout_no_wrap(text, font.clone(), Color32::PLACEHOLDER).size().x;
+    let widest = |text: &dyn Fn(&CostRow) -> String, title: &str| {
+        bars.rows.iter().map(|row| width(text(row))).fold(width(title.to_owned()), f32::max)
+    };
+    widest(&|row| row.name.clone(), "")
+        + widest(&|row| row.unit.format(row.before), "before")
+        + widest(&|row| row.unit.format(row.after), "after")
+        + widest(&|row| row.change(), "change")
+}
+
+fn rows_ui(ui: &mut Ui, cx: Cx<'_>, bars: &CostBars, apart: f32, bar_width: Option<f32>) {
+    let theme = cx.theme;
     ScrollArea::horizontal().id_salt("cost").show(ui, |ui| {
         Grid::new("cost").spacing([apart, 4.0]).show(ui, |ui| {
             headers(ui, theme, ["", "before", "after", "change"]);
@@ -69,9 +98,6 @@ fn table(ui: &mut Ui, cx: Cx<'_>, bars: &CostBars) {
             }
         });
     });
-    for text in &bars.caption.notes {
-        note(ui, theme, text);
-    }
 }
 
 /// What is left, as a share of the whole.

@@ -38,6 +38,15 @@ const SETTLES: u8 = 3;
 const SMALLEST: f32 = 240.0;
 const TALLEST: f32 = 520.0;
 
+/// Width of a scroll bar under the pointer.
+const BAR: f32 = 8.0;
+
+/// Keeps room for scroll bars beside what is scrolled, so that none lies on the ends of its words.
+fn reserve_bars(ui: &mut Ui) {
+    let scroll = &mut ui.spacing_mut().scroll;
+    (scroll.bar_width, scroll.floating_allocated_width) = (BAR, BAR);
+}
+
 /// Which picture stands above the tables, and is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shows {
@@ -203,13 +212,15 @@ impl Prune {
         // What is decided and what comes of it are scrolled apart, so that the one is seen while the other is changed; the
         // last step is always in sight.
         let left = Panel::left("prune steps").frame(Frame::new()).resizable(false).show_separator_line(false);
-        left.exact_size(Self::left(room.x)).show(ui, |ui| {
+        left.exact_size(Self::left(room.x) + BAR).show(ui, |ui| {
+            reserve_bars(ui);
             let foot = Frame::new().inner_margin(Margin { top: 6, ..Margin::ZERO });
             Panel::bottom("prune export").frame(foot).show(ui, |ui| self.export.write_ui(ui, cx));
             ScrollArea::vertical().id_salt("steps").auto_shrink(false).show(ui, |ui| self.steps(ui, cx));
         });
         let rest = Frame::new().inner_margin(Margin { left: GAP as i8, ..Margin::ZERO });
         let shown = CentralPanel::default().frame(rest).show(ui, |ui| {
+            reserve_bars(ui);
             let area = ScrollArea::vertical().id_salt("effect").auto_shrink(false);
             area.show(ui, |ui| self.effect(ui, cx, picture, room.y))
         });
@@ -252,7 +263,8 @@ impl Prune {
                     (Shows::Curve, "Quality curve", has_curve),
                     (Shows::Layers, "What each layer loses", repair::has_bars(cx.state)),
                 ] {
-                    let label = Button::selectable(now == shows, text);
+                    // Framed where it is off too: else nothing says that it can be pressed.
+                    let label = Button::selectable(now == shows, text).frame_when_inactive(true);
                     if is_there && ui.add(label).clicked() {
                         self.chosen = if now == shows { Some(Shows::Cost) } else { Some(shows) };
                     }
@@ -262,13 +274,20 @@ impl Prune {
         // Where the column is narrow, the legend stands in several lines.
         let least = if ui.available_width() < NARROW { SMALLEST + LINES } else { SMALLEST };
         let height = (tall * 0.56).clamp(least, TALLEST);
+        // Bars of layers are as tall as the view; what was just measured does not wait below them.
+        let is_first = now == Shows::Layers && cx.state.measured_now().is_some();
+        if is_first {
+            self.measuring.show(ui, |ui| quality::result_ui(ui, cx));
+        }
         match now {
             Shows::Curve => quality::curve_ui(ui, cx, picture, height),
             Shows::Layers => repair::bars_ui(ui, cx, picture, height),
             Shows::Cost => {}
         }
         self.cost.ui(ui, cx);
-        self.measuring.show(ui, |ui| quality::result_ui(ui, cx));
+        if !is_first {
+            self.measuring.show(ui, |ui| quality::result_ui(ui, cx));
+        }
         repair::result_ui(ui, cx);
         repair::quality_ui(ui, cx);
         compare::ui(ui, cx);

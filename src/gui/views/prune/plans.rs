@@ -286,7 +286,12 @@ fn legality(ui: &mut Ui, cx: Cx<'_>) {
             let is_measured = cx.state.measured_now().is_some() || cx.state.searched_now().is_some();
             let own = own.filter(|note| !(is_measured && note.starts_with(FORECAST)));
             for text in own.chain(&outlook.notes).take(SHOWN) {
-                ui.label(RichText::new(sentence(&in_controls(text))).small().color(theme.warning));
+                if text.starts_with(FORECAST) {
+                    // What a plan may cost is no fault of it.
+                    note(ui, theme, format!("{}: {}", plan.title(), in_controls(text)));
+                } else {
+                    ui.label(RichText::new(sentence(&in_controls(text))).small().color(theme.warning));
+                }
             }
             if outlook.notes.len() > SHOWN {
                 note(ui, theme, format!("and {} more layers like these", outlook.notes.len() - SHOWN));

@@ -243,6 +243,10 @@ fn row(
             number_cell(ui, "accuracy", accuracy);
         }
     }
+    // As many heads of each layer take as long, whichever they are: beside the plan's, another speed would look like a result.
+    if spread.is_some() {
+        return;
+    }
     // The unit is that of the header.
     number_cell(ui, "tokens/s", quality.rate().map_or_else(|| "–".to_owned(), |rate| Unit::Count.format(rate.round())));
 }
