@@ -229,6 +229,10 @@ fn tabs_tools_and_columns_are_in_sight_in_a_small_window() {
             if place.top() < 0.0 || place.bottom() > 0.7 * size[1] {
                 faults.push(format!("{size:?}: the selection at {place:?}"));
             }
+            let part = desk.harness.get_by_role_and_label(Role::Button, "Selection and notes");
+            if part.accesskit_node().toggled() != Some(egui::accesskit::Toggled::True) {
+                faults.push(format!("{size:?}: the part that is shown is not marked"));
+            }
         }
         // Columns of the plans side by side.
         let columns = ["loss", "random\nheads", "heads", "tokens/s", "parameters"];

@@ -306,7 +306,9 @@ impl App {
                 if let Some(made) = made {
                     self.adopt_repair(*made);
                 }
-                measured.into_iter().for_each(|measured| self.adopt_measured(measured));
+                // A plan that is measured masked and repaired has the same to note of both.
+                let mut told = Vec::new();
+                measured.into_iter().for_each(|measured| self.adopt_measured(measured, &mut told));
             }
             JobOutcome::Repaired(made) => self.adopt_repair(*made),
             JobOutcome::Proposed(revision, found) => self.adopt_proposed(revision, found),
@@ -398,7 +400,8 @@ impl App {
         self.propose_first();
     }
 
-    fn adopt_measured(&mut self, measured: Measured) {
+    /// Keeps what was measured, and tells it with its notes but those that were `told` before.
+    fn adopt_measured(&mut self, measured: Measured, told: &mut Vec<String>) {
         let (before, after) = (&measured.comparison.before, &measured.comparison.after);
         let text = match (before.perplexity, after.perplexity) {
             _ if before.task_metric().is_some() => {
@@ -420,7 +423,10 @@ impl App {
         self.state.messages.info(format!("Measured {}{repaired}: {text}", measured.name));
         let unrepaired = measured.unrepaired.iter().map(|why| format!("the plan was measured without repair: {why}"));
         for note in measured.notes.iter().cloned().chain(unrepaired) {
-            self.state.messages.warn(sentence(&in_controls(&note)));
+            if !told.contains(&note) {
+                self.state.messages.warn(sentence(&in_controls(&note)));
+                told.push(note);
+            }
         }
         self.state.measured.retain(|m| !is_of_same(m, &measured));
         self.state.measured.push(measured);

@@ -2,7 +2,7 @@
 //! is narrow.
 
 use eframe::egui::style::ScrollAnimation;
-use eframe::egui::{Align, Frame, Margin, Panel, ScrollArea, Ui};
+use eframe::egui::{Align, Button, Frame, Margin, Panel, ScrollArea, Ui};
 
 use super::{inspector, model, run};
 use crate::gui::context::Cx;
@@ -23,6 +23,8 @@ const SELECTION: &str = "Selection and notes";
 pub(super) struct Side {
     /// The part that was asked for, until it was scrolled to.
     asked: Option<&'static str>,
+    /// Whether most of what is in sight is the lower part.
+    is_below: bool,
 }
 
 /// What is around the contents of a panel.
@@ -72,8 +74,9 @@ impl Side {
     /// In a narrow window the lower part lies out of sight: a line says that it is there, and leads to it.
     fn parts(&mut self, ui: &mut Ui) {
         ui.horizontal_wrapped(|ui| {
-            for part in [MODEL, SELECTION] {
-                if ui.small_button(part).on_hover_text("Scroll to this part of the panel").clicked() {
+            for (part, is_seen) in [(MODEL, !self.is_below), (SELECTION, self.is_below)] {
+                let button = ui.add(Button::selectable(is_seen, part).frame_when_inactive(true).small());
+                if button.on_hover_text("Scroll to this part of the panel").clicked() {
                     self.asked = Some(part);
                 }
             }
@@ -82,6 +85,12 @@ impl Side {
 
     /// Scrolls to here where `part`, which begins here, was asked for.
     fn reach(&mut self, ui: &Ui, part: &'static str) {
+        if part == SELECTION {
+            let is_below = ui.cursor().top() < ui.clip_rect().center().y;
+            if std::mem::replace(&mut self.is_below, is_below) != is_below {
+                ui.ctx().request_repaint();
+            }
+        }
         if self.asked.take_if(|asked| *asked == part).is_some() {
             ui.scroll_to_cursor_animation(Some(Align::TOP), ScrollAnimation::none());
         }

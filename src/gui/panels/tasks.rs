@@ -34,12 +34,17 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>, has_workers: bool) {
     for job in cx.state.jobs.shown().filter(|_| has_workers) {
         job_row(ui, cx, job);
     }
+    // As many whole lines as there is room for: none is cut in half at the edge.
+    let line = ui.text_style_height(&egui::TextStyle::Body);
+    let height = (ui.available_height() / line).floor().max(1.0) * line;
     egui::ScrollArea::vertical()
         .id_salt("messages")
-        .min_scrolled_height(30.0)
+        .min_scrolled_height(height)
+        .max_height(height)
         .auto_shrink(false)
         .stick_to_bottom(true)
         .show(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = 0.0;
             if cx.state.messages.all().is_empty() && cx.state.jobs.shown().next().is_none() {
                 ui.label(RichText::new("Nothing is running").color(cx.theme.muted));
             }

@@ -27,7 +27,10 @@ pub(super) fn kind(ui: &mut Ui, cx: Cx<'_>, head: Head, site: &SiteAnalysis) {
     }
     facts(ui, "head kind", |ui| {
         let (word, meaning) = match site.kind(head.head) {
-            Some((kind, score)) => (format!("{} ({})", kind.label(), Unit::Share.format(score)), kind.meaning()),
+            // The number first: in a narrow panel the end is cut.
+            Some((kind, score)) => {
+                (format!("{} {}", Unit::Share.format(score), kind.label().to_lowercase()), kind.meaning())
+            }
             None => ("no known pattern".to_owned(), "No kind reaches its threshold; several may be mixed"),
         };
         let hover = format!("{meaning}. {OVERLAP}");

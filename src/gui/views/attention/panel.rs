@@ -55,11 +55,12 @@ impl PanelView<'_> {
         let mut more = |text: String| {
             job.append(&text, 6.0, egui::TextFormat::simple(egui::FontId::proportional(11.0), theme.muted));
         };
-        if let Some(kind) = panel.kind {
-            more(kind.to_lowercase());
-        }
+        // What is cut is what stands last: that a head goes matters more than its kind.
         if is_pruned {
             more("pruned".to_owned());
+        }
+        if let Some(kind) = panel.kind {
+            more(kind.to_lowercase());
         }
         job.wrap = egui::text::TextWrapping::truncate_at_width(self.size.x);
         let galley = ui.painter().layout_job(job);

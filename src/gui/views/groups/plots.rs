@@ -48,7 +48,7 @@ pub(super) fn silhouettes_ui(ui: &mut Ui, cx: Cx<'_>, site: Site, map: &GroupMap
         note(ui, cx.theme, "One group has no silhouettes");
         return;
     };
-    let size = vec2(size.x, size.y.min(map.groups.len() as f32 * TALLEST + 24.0));
+    let size = vec2(size.x, size.y.min(map.groups.len() as f32 * TALLEST + 38.0));
     let painted = PlotView::new(&plot, size).without_legend().without_values().show(ui, cx.theme);
     let painter = ui.painter().with_clip_rect(painted.rect().expand(2.0).intersect(ui.clip_rect()));
     let order = map.silhouette_order();
