@@ -56,7 +56,9 @@ impl FocusRing {
             return;
         }
         let Some(control) = ctx.memory(|m| m.focused()).and_then(|id| ctx.read_response(id)) else { return };
-        let painter = ctx.layer_painter(control.layer_id).with_clip_rect(control.interact_rect.expand(4.0));
-        painter.rect_stroke(control.rect.expand(1.5), 5.0, Stroke::new(2.0, theme.accent), StrokeKind::Outside);
+        // Around the part in sight: the edges of what is larger than its place would lie beyond it.
+        let seen = control.interact_rect;
+        let painter = ctx.layer_painter(control.layer_id).with_clip_rect(seen.expand(4.0));
+        painter.rect_stroke(seen.expand(1.5), 5.0, Stroke::new(2.0, theme.accent), StrokeKind::Outside);
     }
 }

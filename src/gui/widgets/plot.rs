@@ -329,7 +329,8 @@ fn room_beside(ui: &Ui, plot: &Plot, wide: f32) -> f32 {
         ui.painter().layout_no_wrap(limit.name.clone(), font, Color32::PLACEHOLDER).size().x + 6.0
     };
     let named = plot.limits.iter().filter(|limit| !limit.is_vertical && !limit.name.is_empty());
-    let widest = named.map(name).fold(HALF_TICK, f32::max);
+    // In steps, so that the plot keeps its width while a number in a name moves.
+    let widest = (named.map(name).fold(HALF_TICK, f32::max) / HALF_TICK).ceil() * HALF_TICK;
     if widest <= 0.25 * wide { widest } else { HALF_TICK }
 }
 

@@ -183,6 +183,7 @@ impl Prune {
             self.fresh = SETTLES;
         }
         self.measuring.follow(cx.state);
+        reserve_bars(ui);
         let room = ui.available_size();
         if room.x < TWO_COLUMNS || room.y < PINNED {
             let shown = ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
@@ -213,14 +214,12 @@ impl Prune {
         // last step is always in sight.
         let left = Panel::left("prune steps").frame(Frame::new()).resizable(false).show_separator_line(false);
         left.exact_size(Self::left(room.x) + BAR).show(ui, |ui| {
-            reserve_bars(ui);
             let foot = Frame::new().inner_margin(Margin { top: 6, ..Margin::ZERO });
             Panel::bottom("prune export").frame(foot).show(ui, |ui| self.export.write_ui(ui, cx));
             ScrollArea::vertical().id_salt("steps").auto_shrink(false).show(ui, |ui| self.steps(ui, cx));
         });
         let rest = Frame::new().inner_margin(Margin { left: GAP as i8, ..Margin::ZERO });
         let shown = CentralPanel::default().frame(rest).show(ui, |ui| {
-            reserve_bars(ui);
             let area = ScrollArea::vertical().id_salt("effect").auto_shrink(false);
             area.show(ui, |ui| self.effect(ui, cx, picture, room.y))
         });
