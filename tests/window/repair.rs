@@ -354,6 +354,9 @@ fn a_plan_found_with_repair_keeps_it_through_files() {
     let measured = desk.state().measured_now().unwrap().clone();
     assert_eq!(measured.repair, Some(RepairMode::Refit));
     assert!((measured.comparison.after.loss_per_token.unwrap() - found.pruned).abs() < 1e-9);
+    // Nothing is foretold of what was measured, and the warning stands once for the plan masked and repaired.
+    assert!(!desk.messages().contains("xpected to cost"), "{}", desk.messages());
+    assert!(desk.messages().matches("n-sample: the plan was chosen").count() <= 1, "{}", desk.messages());
     // Saved as the command line saves it, and opened with it.
     let path = desk.folder.path().join("found.json");
     desk.command("save plan");

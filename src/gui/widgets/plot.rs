@@ -226,7 +226,7 @@ impl Painted {
         let bars: Vec<Rect> = plot
             .bars
             .iter()
-            .flat_map(|bars| bars.bars.iter().map(|[place, value]| self.bar(*place, *value, bars.is_horizontal)))
+            .flat_map(|bars| bars.bars.iter().map(move |[place, value]| self.bar(*place, *value, bars.is_horizontal)))
             .collect();
         for limit in plot.limits.iter().filter(|l| !l.name.is_empty()) {
             let ink = color(limit.ink.color(theme.figure));
