@@ -85,7 +85,7 @@ fn a_text_that_is_cut_is_told_and_the_input_comes_back() {
     let mut desk = desk.reopen();
     desk.chord(Modifiers::COMMAND, Key::Num6);
     desk.settle();
-    assert!(matches!(&desk.state().shown, AttentionInput::Text(text) if text.starts_with(" and then he walked")));
+    assert!(matches!(&desk.state().shown, AttentionInput::Text(text) if text.contains(" and then he walked")));
     desk.click("Back to the input");
     desk.settle();
     assert_eq!(desk.state().shown, AttentionInput::Nth(0));
