@@ -83,7 +83,8 @@ impl Speed {
     }
 }
 
-/// Speeds of two models whose runs alternated, so that what else the machine does slows both.
+/// Speeds of two models whose runs alternated, so that what else the machine does slows both. Which of them is faster is told
+/// by [`Speeds::ratio`] alone: medians of runs apart from each other differ by what the machine did meanwhile, too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Speeds {
     /// Of the first, the original.
@@ -104,13 +105,6 @@ impl Speeds {
             after: Speed::of(after, models[1], batch)?,
             ratio: Some([0.25, 0.5, 0.75].map(|share| quantile(&ratios, share))),
         })
-    }
-
-    /// Tokens per second of both: of the first by its median run, of the second as many times that as it was as fast run against
-    /// run, so that both numbers and [`Speeds::change`] tell one thing.
-    pub fn rates(&self) -> [f64; 2] {
-        let before = self.before.tokens_per_sec;
-        [before, self.ratio.map_or(self.after.tokens_per_sec, |[_, median, _]| before * median)]
     }
 
     /// How many times as fast the second model is, where that can be told: half of the runs in the middle agree which is
@@ -242,10 +236,6 @@ mod tests {
         let same = speeds(&[1.0, 1.1, 1.6, 1.0, 1.05], &[1.02, 1.0, 1.1, 1.5, 1.04]);
         assert_eq!(same.measurable(), None);
         assert!(same.change().starts_with("no measurable difference ("), "{}", same.change());
-        // The rates that are told differ by what is told of the runs.
-        let [before, after] = same.rates();
-        let [low, _, high] = same.ratio.unwrap();
-        assert!((low..=high).contains(&(after / before)), "{before} {after}");
         // Twice as fast, disturbed as much.
         let faster = speeds(&[1.0, 1.1, 1.6, 1.0, 1.05], &[0.5, 0.5, 0.6, 0.75, 0.52]);
         assert_eq!(faster.measurable(), Some(1.05 / 0.52));

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use super::{Counts, ExportFormat, InputKind, OutputFormat, Report, StageQuality, TrainedRecord, opens_in_words};
-use crate::checkpoint::Snapshot;
 use crate::corpus::InputUnit;
 use crate::evaluation::{Comparison, Measured};
 use crate::model::Model;
@@ -17,7 +16,7 @@ const CARRIED: &[&str] = &["license", "license_name", "license_link", "pipeline_
 #[derive(Debug)]
 pub(crate) struct CardHead {
     front_matter: String,
-    title: String,
+    names_base: bool,
 }
 
 impl CardHead {
@@ -30,15 +29,16 @@ impl CardHead {
             OutputFormat::Folder(_) => "transformers",
             OutputFormat::Engine(engine) => engine.name(),
         };
-        let _ = front_matter(&mut text, model, library, is_converted);
-        let title = base_model(model).unwrap_or_else(|| report.source.clone());
-        Self { front_matter: text, title }
+        let base = base_model(model, &report.source);
+        let _ = front_matter(&mut text, model, base.as_deref(), library, is_converted);
+        Self { front_matter: text, names_base: base.is_some() }
     }
 }
 
 /// `README.md` of an exported folder.
 pub(crate) fn card(head: &CardHead, report: &Report) -> String {
-    let CardHead { front_matter, title } = head;
+    let CardHead { front_matter, names_base } = head;
+    let title = &report.source;
     let Counts { before: all, after: heads } = report.heads;
     let what = match report.export_format {
         OutputFormat::Folder(ExportFormat::Gqa) => "key/value heads averaged".to_owned(),
@@ -130,6 +130,12 @@ pub(crate) fn card(head: &CardHead, report: &Report) -> String {
     if !report.notes.is_empty() {
         text.push('\n');
     }
+    if !names_base {
+        text.push_str(
+            "\nThe head of this card names no `base_model`: where the original is on the Hugging Face hub, add \
+             `base_model: OWNER/NAME`.\n",
+        );
+    }
     text
 }
 
@@ -220,21 +226,26 @@ fn rows(report: &Report) -> Vec<(&str, String, String)> {
             InputUnit::Spectrograms => "spectrograms per second",
             InputUnit::Recordings => "recordings per second",
         };
-        let [before, after] = speed.rates();
-        rows.push((name, format!("{before:.0}"), format!("{after:.0}, {}", speed.change())));
+        // The runs alternated, and what that tells is their ratio: two medians beside it would tell another.
+        rows.push((name, format!("{:.0}", speed.before.tokens_per_sec), speed.change()));
     }
     rows
 }
 
-fn front_matter(text: &mut String, model: &Model, library: &str, is_converted: bool) -> std::fmt::Result {
-    let folder = model.checkpoint().folder();
-    if let Some(base) = base_model(model) {
-        writeln!(text, "base_model: {}", scalar(&base))?;
+fn front_matter(
+    text: &mut String,
+    model: &Model,
+    base: Option<&str>,
+    library: &str,
+    is_converted: bool,
+) -> std::fmt::Result {
+    if let Some(base) = base {
+        writeln!(text, "base_model: {}", scalar(base))?;
         // The hub's word for other files of the same weights.
         writeln!(text, "base_model_relation: {}", if is_converted { "quantized" } else { "finetune" })?;
     }
     writeln!(text, "library_name: {library}")?;
-    let source = std::fs::read_to_string(folder.join("README.md")).unwrap_or_default();
+    let source = source_card(model);
     for (key, value) in top_level(&source).filter(|(key, _)| CARRIED.contains(key)) {
         writeln!(text, "{key}: {}", scalar(value))?;
     }
@@ -242,8 +253,15 @@ fn front_matter(text: &mut String, model: &Model, library: &str, is_converted: b
     writeln!(text, "tags:\n- pillars\n{tags}- {}", scalar(model.family().model_type))
 }
 
-/// The hub name of the source, where its configuration or its place in a download cache tells it.
-fn base_model(model: &Model) -> Option<String> {
+/// The card that lies beside the source, empty where there is none.
+fn source_card(model: &Model) -> String {
+    std::fs::read_to_string(model.checkpoint().folder().join("README.md")).unwrap_or_default()
+}
+
+/// The hub name of the source, called `source`: where it lies in the hub's cache, else where it is an earlier export whose
+/// card names what it was cut from. The `_name_or_path` of a configuration is not asked: it is that of whatever somebody
+/// trained the source from.
+fn base_model(model: &Model, source: &str) -> Option<String> {
     let is_name = |name: &str| {
         let plain = |part: &str| {
             let sound = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -251,10 +269,15 @@ fn base_model(model: &Model) -> Option<String> {
         };
         matches!(name.split('/').collect::<Vec<_>>().as_slice(), [owner, name] if plain(owner) && plain(name))
     };
-    if let Some(name) = model.config().get("_name_or_path").and_then(|v| v.as_str()).filter(|n| is_name(n)) {
-        return Some(name.to_owned());
+    // The name of a folder is one part alone.
+    if is_name(source) {
+        return Some(source.to_owned());
     }
-    Some(Snapshot::of(model.checkpoint().place())?.name()).filter(|name| is_name(name))
+    if !model.checkpoint().folder().join(super::RECORD).is_file() {
+        return None;
+    }
+    let card = source_card(model);
+    top_level(&card).find(|(key, value)| *key == "base_model" && is_name(value)).map(|(_, value)| value.to_owned())
 }
 
 /// Plain `key: value` lines of the YAML head of a card.

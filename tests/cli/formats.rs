@@ -166,6 +166,7 @@ fn a_conversion_has_one_baseline_and_says_what_it_is() {
     assert!(whole["bytes"]["after"].as_u64() < whole["bytes"]["before"].as_u64(), "{whole}");
     let card = std::fs::read_to_string(path("q/README.md")).unwrap();
     assert!(card.contains("# llama, for gguf\n\nConverted with [Pillars]") && !card.contains("runed"), "{card}");
+    assert!(!card.contains("base_model: llama") && card.contains("add `base_model: OWNER/NAME`"), "{card}");
     assert_eq!(json(&pillars(&["inspect", text(&path("q/model.gguf")), "--json"]))["dtype"], "Q8_0");
     // A quantized file that is written wider grows, and that is no saving.
     let wide = json(&convert(&path("q/model.gguf"), "gguf", "w", &["--quantize", "f32"]));

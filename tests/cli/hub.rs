@@ -26,6 +26,10 @@ fn every_command_takes_the_name_of_a_model_in_the_cache() {
     assert!(good(&folder, &["models"]).1.contains("no model lies in the hub's cache"));
     let files = ["config.json", "model.safetensors", "reference.safetensors"];
     let snapshot = put(&folder.path("hub"), "owner/tiny", &fixtures().join("llama"), &files);
+    // What somebody trained it from is another model than the one that is opened.
+    let mut config = json(&std::fs::read_to_string(snapshot.join("config.json")).unwrap());
+    config["_name_or_path"] = "ancestor/other".into();
+    std::fs::write(snapshot.join("config.json"), config.to_string()).unwrap();
     let input = snapshot.join("reference.safetensors");
     let input = input.to_str().unwrap();
     let listed = good(&folder, &["models"]).0;
@@ -47,7 +51,7 @@ fn every_command_takes_the_name_of_a_model_in_the_cache() {
     let record = json(&std::fs::read_to_string(folder.path("smaller/pillars.json")).unwrap());
     assert_eq!(record["source"], "owner/tiny");
     let card = std::fs::read_to_string(folder.path("smaller/README.md")).unwrap();
-    assert!(card.contains("base_model: owner/tiny"), "{card}");
+    assert!(card.contains("base_model: owner/tiny") && card.contains("# owner/tiny, "), "{card}");
     let refused = run(&folder, &["inspect", "owner/none"]);
     let said = String::from_utf8(refused.stderr).unwrap();
     assert_eq!((refused.status.code(), said.lines().count()), (Some(1), 1), "{said}");

@@ -475,7 +475,9 @@ fn given_input_is_proven_on_and_its_labels_give_losses() {
     for said in ["inputs a.safetensors, as they are", "seed 7", "f32", "- read with care"] {
         assert!(card.contains(said), "{said}: {card}");
     }
-    assert!(card.contains(&loss) && card.contains("| tokens per second | "), "{card}");
+    let recorded = Report::read(&out.join(RECORD)).unwrap().speed.unwrap();
+    let speed = format!("| tokens per second | {:.0} | {} |", recorded.before.tokens_per_sec, recorded.change());
+    assert!(card.contains(&loss) && card.contains(&speed), "{card}");
 }
 
 #[test]

@@ -193,8 +193,8 @@ fn proof(ui: &mut Ui, cx: Cx<'_>, path: &std::path::Path, report: &Report) {
         let size = |n: u64| Unit::Bytes.format(n as f64);
         fact(ui, theme, "Size", format!("{} to {}", size(report.bytes.before), size(report.bytes.after)));
         if let Some(speed) = &report.speed {
-            let ([_, now], unit) = (speed.rates(), speed.after.unit.noun());
-            fact(ui, theme, "Speed", format!("{now:.0} {unit} per second, {}", speed.change()));
+            let (before, unit) = (speed.before.tokens_per_sec, speed.before.unit.noun());
+            fact(ui, theme, "Speed", format!("{}, from {before:.0} {unit} per second", speed.change()));
         }
         let Counts { before, after } = report.heads;
         fact(ui, theme, "Heads", format!("{after} of {before}"));
