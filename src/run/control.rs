@@ -17,6 +17,9 @@ use crate::plan::{CONTROL_DRAWS, Plan, Shape, random_like};
 use crate::repair::{Basis, RefitRequest, Refitter, Repair, RepairMode, RepairRecord, Ridge};
 use crate::task::Ticket;
 
+/// What work on them says it is for: it takes as long as that on the plan, and looks the same.
+const RANDOM_HEADS: &str = "random heads";
+
 /// Output projections that a plan is measured with.
 #[derive(Clone, Copy, Debug)]
 pub struct MeasuredRepair<'a> {
@@ -71,6 +74,17 @@ impl RandomHeads {
 }
 
 impl RandomQuality {
+    /// What `measured` tells of random heads, where they were measured.
+    pub(super) fn of(measured: &Measured) -> Option<Self> {
+        let first = measured.random.clone()?;
+        Some(Self {
+            first: Some((first, measured.random_similarity.clone())),
+            spread: measured.random_spread.clone(),
+            mode: measured.random_repair,
+            missing: None,
+        })
+    }
+
     /// Writes it into `measured`.
     pub(super) fn record(self, measured: &mut Measured) {
         let (random, similarity) = self.first.map_or((None, None), |(quality, likeness)| (Some(quality), likeness));
@@ -101,6 +115,7 @@ impl Checked {
         repair: Option<MeasuredRepair<'_>>,
         ticket: &Ticket,
     ) -> Result<RandomHeads> {
+        let ticket = &ticket.named(RANDOM_HEADS);
         let plans = self.draws(plan);
         let mode = repair.as_ref().map(|found| found.plan.record.mode);
         let Some((MeasuredRepair { plan: repair, moments }, mode)) = repair.zip(mode.filter(|mode| mode.repairs()))
@@ -182,6 +197,7 @@ impl Checked {
         (by_likeness, benchmark): (bool, Option<&Benchmark>),
         ticket: &Ticket,
     ) -> Result<RandomQuality> {
+        let ticket = &ticket.named(RANDOM_HEADS);
         let open = Gates::open();
         let beside = by_likeness.then_some(Candidate { network, gates: &open });
         let total = corpus.total().map(|t| t.value());

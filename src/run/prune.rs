@@ -80,10 +80,11 @@ const OTHER_WEIGHTS: &str = "the written weights are averaged or quantized, and 
 /// Batches in whose time a checkpoint is written and proven, more or less: the proof reads a few of them three times.
 const WRITING: f64 = 20.0;
 
-/// Batches that quality beside an export takes: of the model before and after, and of the random heads.
-fn quality_batches(corpus: Option<&Corpus>) -> f64 {
+/// Batches that quality beside an export takes: of the model before and after, and of the random heads that are not known.
+fn quality_batches(corpus: Option<&Corpus>, known: &Known) -> f64 {
     let batches = corpus.map_or(0, |corpus| corpus.total().map_or(UNKNOWN, |total| total.value()));
-    (2 + CONTROL_DRAWS) as f64 * batches as f64
+    let draws = if known.random.is_some() { 0 } else { CONTROL_DRAWS };
+    (2 + draws) as f64 * batches as f64
 }
 
 /// Batches of an input that does not tell their number.
@@ -98,12 +99,35 @@ impl Checked {
     /// Where the plan does not fit the model, the folder is not free, the written model does not compute what it must, or
     /// memory does not suffice; then nothing is left behind.
     pub fn prune(&self, plan: &Plan, repair: Option<&Repair>, wanted: &PruneSpec, ticket: &Ticket) -> Result<Report> {
+        self.prune_measured((plan, repair), None, wanted, ticket)
+    }
+
+    /// [`Checked::prune`] of a plan with its repair that was `measured` before: on the same input and in the same type its
+    /// random heads are those again, which took most of the time.
+    ///
+    /// # Errors
+    /// As of [`Checked::prune`].
+    pub fn prune_measured(
+        &self,
+        (plan, repair): (&Plan, Option<&Repair>),
+        measured: Option<&Measured>,
+        wanted: &PruneSpec,
+        ticket: &Ticket,
+    ) -> Result<Report> {
         let [of_input, rest] = ticket.parts([0.02, 0.98]);
         let corpus = self.measured_corpus(&of_input)?;
-        let [of_draft, of_quality] = rest.parts([WRITING, quality_batches(corpus.as_ref())]);
+        let mut known = Known::default();
+        if let Some((measured, corpus)) = measured.zip(corpus.as_ref()) {
+            let is_same_plan = measured.kept == plan.kept && measured.repair == repair.map(|found| found.record.mode);
+            let is_same_type = measured.dtype == self.spec().precision.dtype().as_str();
+            if is_same_plan && is_same_type && measured.reading == corpus.reading(&of_input)? {
+                known.random = RandomQuality::of(measured);
+            }
+        }
+        let [of_draft, of_quality] = rest.parts([WRITING, quality_batches(corpus.as_ref(), &known)]);
         let draft = self.draft(plan, repair, wanted, corpus.as_ref(), &of_draft)?;
         let choice = WrittenChoice { plan, repair, quantized: wanted.quantization.is_some() };
-        let measured = self.measure(&draft, &choice, corpus.as_ref(), &mut Known::default(), &of_quality)?;
+        let measured = self.measure(&draft, &choice, corpus.as_ref(), &mut known, &of_quality)?;
         ticket.over();
         draft.finish(measured)
     }
@@ -134,12 +158,12 @@ impl Checked {
         let written: Result<Vec<Report>> = (|| {
             let [of_input, rest] = ticket.parts([0.02, 0.98]);
             let corpus = self.measured_corpus(&of_input)?;
-            let quality = quality_batches(corpus.as_ref());
+            let mut known = Known::default();
+            let quality = quality_batches(corpus.as_ref(), &known);
             // What computes the same as the first is not measured again.
             let weights =
                 formats.iter().enumerate().flat_map(|(place, _)| [WRITING, if place == 0 { quality } else { 1.0 }]);
             let parts = rest.parts_of(&weights.collect::<Vec<_>>());
-            let mut known = Known::default();
             let choice = WrittenChoice { plan, repair, quantized: wanted.quantization.is_some() };
             let mut drafts = Vec::with_capacity(formats.len());
             for (format, parts) in formats.iter().zip(parts.chunks(2)) {
@@ -279,7 +303,8 @@ impl Checked {
     ) -> Result<Option<Measured>> {
         let Some(corpus) = corpus else { return Ok(None) };
         let WrittenChoice { plan, repair, quantized } = *choice;
-        let [of_random, rest] = ticket.parts([if repair.is_some() { 2.0 } else { 0.0 }, 7.0]);
+        let is_repaired_anew = repair.is_some() && known.random.is_none();
+        let [of_random, rest] = ticket.parts([if is_repaired_anew { 2.0 } else { 0.0 }, 7.0]);
         let ticket = &rest;
         let alike = || self.random_heads(plan, repair.map(MeasuredRepair::from), &of_random);
         match draft {
@@ -289,7 +314,7 @@ impl Checked {
             }
             OutputDraft::Folder(draft) => {
                 if known.measured.is_none() {
-                    let random = alike()?;
+                    let random = if known.random.is_some() { RandomHeads::default() } else { alike()? };
                     let found =
                         self.measure_written(draft.model(), choice, &random, corpus, &mut known.random, ticket)?;
                     known.measured = Some(found);

@@ -148,6 +148,8 @@ pub struct Ticket {
     part: Option<[f64; 2]>,
     /// Units' worth of work that earlier rounds over those under way did, and the share that this one does.
     lap: (f64, f64),
+    /// What its stages are for, where they say so.
+    purpose: Option<&'static str>,
 }
 
 /// Wakes are throttled to this distance so that a fast loop cannot flood the window.
@@ -166,7 +168,14 @@ impl Ticket {
         let (last_step, pace) = (stage_began, Pace::default());
         let (last_wake, whole_began, record) = (None, None, None);
         let cell = ProgressCell { progress, stage_began, last_step, pace, last_wake, whole_began, record };
-        Self { cancel, cell: Arc::new(Mutex::new(cell)), waker: Arc::new(waker), part: None, lap: (0.0, 1.0) }
+        Self {
+            cancel,
+            cell: Arc::new(Mutex::new(cell)),
+            waker: Arc::new(waker),
+            part: None,
+            lap: (0.0, 1.0),
+            purpose: None,
+        }
     }
 
     /// Tickets for parts of this work that follow each other and take such shares of its time: one bar for all of them.
@@ -189,6 +198,21 @@ impl Ticket {
             Self { part: Some(part), ..self.clone() }
         };
         weights.iter().map(part).collect()
+    }
+
+    /// A ticket whose stages say what they are for: `random heads: score`.
+    #[must_use]
+    pub fn named(&self, purpose: &'static str) -> Self {
+        Self { purpose: Some(purpose), ..self.clone() }
+    }
+
+    /// A stage with what it is for.
+    fn told(&self, stage: impl Into<String>) -> String {
+        let stage = stage.into();
+        match self.purpose {
+            Some(purpose) => format!("{purpose}: {stage}"),
+            None => stage,
+        }
     }
 
     /// Everything of this part is done, however many units it took: what ends before its last unit leaves no gap.
@@ -238,7 +262,7 @@ impl Ticket {
         // A part may have several stages, of which nobody knows the lengths: each fills what is left of it.
         let reached = cell.progress.fraction().filter(|_| cell.progress.part.is_some()).unwrap_or(0.0);
         let part = self.part.map(|[from, to]| [from.max(reached), to.max(reached)]);
-        let (stage, begun_at) = (stage.into(), done);
+        let (stage, begun_at) = (self.told(stage), done);
         cell.end_stage();
         let before = cell.before(part);
         cell.begin(Progress { stage, done, total, unit, begun_at, part, before, ..Progress::default() });
@@ -248,7 +272,7 @@ impl Ticket {
 
     /// Says what is done now within the stage under way, whose count and clock go on.
     pub fn rename(&self, stage: impl Into<String>) {
-        self.lock().progress.stage = stage.into();
+        self.lock().progress.stage = self.told(stage);
         self.wake();
     }
 

@@ -404,7 +404,7 @@ fn an_export_goes_on_beside_another_model_and_leaves_it_alone() {
     assert!(is_of_bert(desk.state()), "the task says whose it is");
     desk.harness.step();
     desk.chord(Modifiers::COMMAND, Key::Num5);
-    assert!(!desk.shows("Writing and proving"));
+    assert!(!desk.shows("Exporting: "));
     desk.harness.get_by_role_and_label(Role::CheckBox, "Repair").click();
     desk.harness.step();
     desk.harness.step();

@@ -182,6 +182,12 @@ impl App {
             ..PruneSpec::default()
         };
         let order = RepairOrder::of(&self.state, &plan);
+        let is_made = order.as_ref().is_some_and(|order| !order.is_known());
+        // Beside another repair, random heads are other ones.
+        let measured = self.state.measured_as(&plan, order.is_some()).filter(|_| !is_made).cloned();
+        if is_made {
+            self.state.messages.info("Export: there is no repair of these heads yet, so it is made first");
+        }
         self.state.export.done = None;
         self.state.export.failure = None;
         let title = format!("Export {} to {}", opened.facts.name, out.display());
@@ -190,8 +196,9 @@ impl App {
             run.check_export(&plan, order.is_some(), &[wanted.format], &wanted)?;
             let repairs = order.as_ref().map_or(0.0, |order| if order.is_known() { 0.0 } else { 1.0 });
             let [of_repair, rest] = ticket.parts([repairs, 1.0]);
-            let made = order.map(|order| order.carry_out(&plan, &of_repair)).transpose()?;
-            let report = run.prune(&plan, made.as_ref().map(|made| &*made.repair), &wanted, &rest)?;
+            let made = order.map(|order| order.carry_out(&plan, &of_repair.named("repair first"))).transpose()?;
+            let written = (&plan, made.as_ref().map(|made| &*made.repair));
+            let report = run.prune_measured(written, measured.as_ref(), &wanted, &rest)?;
             Ok(JobOutcome::Exported(wanted.out, Box::new(report), made.map(Box::new)))
         });
     }

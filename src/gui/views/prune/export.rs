@@ -12,6 +12,7 @@ use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::purpose::PathPurpose;
+use crate::gui::state::State;
 use crate::gui::widgets::{Background, fact, facts, folder_field, headers, note, number_cell};
 use crate::gui::wording::{compared_with, worded};
 use crate::pruning::{Counts, Engine, Forecast, InputKind, OutputFormat, Report};
@@ -58,16 +59,16 @@ impl ExportPanel {
         let enabled = Command::Export.enabled(cx.state);
         ui.horizontal_wrapped(|ui| {
             let ready = enabled.is_ok() && !path.is_empty();
-            let button = ui.add_enabled(ready, Button::new("Export"));
+            let button = ui.add_enabled(ready, Button::new("Export")).on_hover_text(work_words(cx.state));
             let reason = enabled.err().unwrap_or("name a folder first");
             if button.on_disabled_hover_text(format!("Not now: {reason}")).clicked() || (ready && entered) {
                 cx.send(Action::Path(PathPurpose::Export, PathBuf::from(path)));
             }
-            if cx.state.jobs.get(JobKind::Export).is_some() {
+            if let Some(job) = cx.state.jobs.get(JobKind::Export) {
                 if ui.button("Cancel").clicked() {
                     cx.send(Action::Cancel(JobKind::Export));
                 }
-                note(ui, theme, "Writing and proving");
+                note(ui, theme, format!("{EXPORTING}{}", job.words()));
                 return;
             }
             let mut force = cx.state.export.force;
@@ -101,6 +102,25 @@ impl ExportPanel {
         };
         self.told.get_keyed(ui.ctx(), key, is_quick, make);
     }
+}
+
+/// What stands before how far an export is.
+const EXPORTING: &str = "Exporting: ";
+
+/// What an export is going to do.
+fn work_words(state: &State) -> String {
+    let plan = state.legal_plan();
+    let is_repaired = state.repairing.is_on() && plan.is_some_and(|plan| !state.keeps_all(plan));
+    let repair = match (is_repaired, state.made_repair()) {
+        (false, _) => "Writes the plan",
+        (true, Some(_)) => "Writes the plan with the repair that was made for it",
+        (true, None) => "Makes a repair of these heads first, which reads the text; then writes the plan",
+    };
+    let quality = match plan.and_then(|plan| state.measured_as(plan, is_repaired)) {
+        Some(_) => "",
+        None => " with random heads beside it",
+    };
+    format!("{repair}, proves it and measures its quality{quality}")
 }
 
 /// How the file of an engine stores weights.
