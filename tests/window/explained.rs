@@ -93,6 +93,8 @@ fn every_number_and_every_name_of_one_is_explained() {
 #[test]
 fn the_columns_of_every_table_are_explained() {
     let mut desk = Desk::with_results("bert");
+    desk.press(Key::F6);
+    desk.settle();
     desk.command("measure the quality curve");
     desk.settle();
     let mut faults = Vec::new();
@@ -101,11 +103,25 @@ fn the_columns_of_every_table_are_explained() {
         desk.chord(Modifiers::COMMAND, Key::T);
         desk.settle();
         desk.rest();
-        let nodes = desk.harness.root().children_recursive().map(|n| n.accesskit_node());
-        let names: Vec<_> = nodes.filter(|n| n.role_description() == Some("column header")).collect();
-        assert!(names.len() > 2, "{view} has {} columns", names.len());
-        let is_fault = |said: &Option<String>| said.as_ref().is_none_or(|said| said == "Click to sort");
-        faults.extend(names.iter().filter(|n| is_fault(&n.description())).map(|n| format!("{view}: {:?}", n.label())));
+        // Below its picture Prune tells more, which is a table each.
+        let below = ["What it saves", "Quality", "Plans side by side"].iter().filter(|_| view == "prune");
+        for table in [None].into_iter().chain(below.map(Some)) {
+            if let Some(name) = table {
+                desk.choose(name);
+                desk.settle();
+                desk.rest();
+            }
+            let nodes = desk.harness.root().children_recursive().map(|n| n.accesskit_node());
+            let names: Vec<_> = nodes.filter(|n| n.role_description() == Some("column header")).collect();
+            assert!(names.len() > 2, "{view} has {} columns", names.len());
+            let is_fault = |said: &Option<String>| said.as_ref().is_none_or(|said| said == "Click to sort");
+            faults.extend(
+                names.iter().filter(|n| is_fault(&n.description())).map(|n| format!("{view}: {:?}", n.label())),
+            );
+            if table == Some(&"Quality") {
+                assert!(desk.shows("whole model"), "{}", desk.messages());
+            }
+        }
         desk.chord(Modifiers::COMMAND, Key::T);
     }
     assert!(faults.is_empty(), "{faults:#?}");

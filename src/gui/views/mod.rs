@@ -108,7 +108,7 @@ impl Views {
         let key = self.key(which, cx.state);
         if self.is_table(which) {
             let mut table = self.table.remove(&which).unwrap_or_default();
-            table.ui(ui, cx, which, key, || self.picture(which, cx.state));
+            table.ui(ui, cx, which, key, || self.numbers(which, cx.state));
             self.table.insert(which, table);
             return;
         }
@@ -160,6 +160,20 @@ impl Views {
             View::Attention => self.attention.picture(state),
             View::Training => training::picture(state),
         }
+    }
+
+    /// What makes the numbers of a view: those of its picture, and of what stands beside it.
+    fn numbers(&self, which: View, state: &State) -> Result<table::Collect> {
+        let draw = self.picture(which, state)?;
+        let (name, beside) = if which == View::Prune { self.prune.beside(state) } else { ("", Vec::new()) };
+        Ok(Box::new(move || {
+            let mut tables = draw()?.tables();
+            if let Some((first, _)) = tables.first_mut().filter(|_| !beside.is_empty()) {
+                *first = name;
+            }
+            tables.extend(beside);
+            Ok(tables)
+        }))
     }
 
     /// The picture that a view painted last.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use eframe::egui::{Button, Event, Label, RichText, ScrollArea, Sense, TextEdit, TextWrapMode, Ui};
 use egui_extras::{Column, TableBuilder};
 
-use super::shown::{Draw, PictureKey};
+use super::shown::PictureKey;
 use crate::chart::sift::Sift;
 use crate::chart::table::Cell;
 use crate::chart::{Table, Unit};
@@ -21,6 +21,9 @@ use crate::words::counted;
 
 /// Tables of one thing each, with what it is.
 type Tables = Vec<(&'static str, Arc<Table>)>;
+
+/// What collects them, away from the window.
+pub(super) type Collect = Box<dyn FnOnce() -> Result<Vec<(&'static str, Table)>> + Send>;
 
 /// The table of one view, made anew when what it shows changes.
 #[derive(Default)]
@@ -67,19 +70,19 @@ const MOST_WRITTEN: usize = 1000;
 const MOST_COPIED: usize = 1_000_000;
 
 impl TableView {
-    /// Draws the table of `view`; `picture` makes the picture whose numbers they are, `key` changes with it.
+    /// Draws the table of `view`; `numbers` tells what collects them, `key` changes with them.
     pub(super) fn ui(
         &mut self,
         ui: &mut Ui,
         cx: Cx<'_>,
         view: View,
         key: PictureKey,
-        picture: impl FnOnce() -> Result<Draw>,
+        numbers: impl FnOnce() -> Result<Collect>,
     ) {
         if !self.made.is_asked(&key) {
-            match picture() {
-                Ok(draw) => self.made.ask(ui.ctx(), key, move || {
-                    let tables = draw()?.tables().into_iter();
+            match numbers() {
+                Ok(collect) => self.made.ask(ui.ctx(), key, move || {
+                    let tables = collect()?.into_iter();
                     Ok(Arc::new(tables.map(|(name, table)| (name, Arc::new(table))).collect()))
                 }),
                 Err(error) => return note(ui, cx.theme, worded(&error)),

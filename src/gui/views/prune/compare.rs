@@ -3,12 +3,13 @@
 use eframe::egui::{Button, Label, RichText, Ui};
 
 use crate::chart::Unit;
-use crate::evaluation::{LOSS, Measured, Standing};
+use crate::evaluation::{LOSS, Measured, Speeds, Standing};
 use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
+use crate::gui::state::State;
 use crate::gui::widgets::{command_button, five_digits, headers, heading, note, number_cell, number_table};
 use crate::gui::wording::worded;
 use crate::plan::{Cost, Plan};
@@ -180,13 +181,18 @@ fn change_lines(standing: &Standing) -> Vec<String> {
     std::iter::once(standing.change.clone()).chain(interval).collect()
 }
 
+/// How fast a plan is as it was exported, where it was.
+pub(super) fn exported_speed<'a>(state: &'a State, legal: &Plan) -> Option<&'a Speeds> {
+    let (_, report) = state.export.done.as_ref().filter(|(_, report)| report.plan.kept == legal.kept)?;
+    report.speed.as_ref()
+}
+
 /// How fast the masked model was, and how much faster the plan was as it was exported.
 fn speed(ui: &mut Ui, cx: Cx<'_>, legal: &Plan, measured: Option<&Measured>) {
     let rate = measured.and_then(|measured| measured.comparison.after.rate());
     ui.vertical(|ui| {
         number_cell(ui, RATE, rate.map_or_else(|| "–".to_owned(), |rate| Unit::Count.format(rate.round())));
-        let exported = cx.state.export.done.as_ref().filter(|(_, report)| report.plan.kept == legal.kept);
-        match exported.and_then(|(_, report)| report.speed.as_ref()) {
+        match exported_speed(cx.state, legal) {
             Some(speeds) => {
                 let times = speeds.measurable().map(|times| format!("{times:.2} times"));
                 let text = RichText::new(times.unwrap_or_else(|| "the same".to_owned())).small().color(cx.theme.muted);
@@ -212,7 +218,7 @@ fn measure_button(ui: &mut Ui, cx: Cx<'_>, index: usize, compared: &ComparedPlan
 }
 
 /// For every plan the name of one that is at least as small and as good, and better at one of both.
-fn beaten(plans: &[ComparedPlan], standings: &[Option<Standing>]) -> Vec<Option<String>> {
+pub(super) fn beaten(plans: &[ComparedPlan], standings: &[Option<Standing>]) -> Vec<Option<String>> {
     let points: Vec<Option<(u64, f64)>> = plans
         .iter()
         .zip(standings)

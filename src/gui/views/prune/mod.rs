@@ -8,6 +8,7 @@ mod plans;
 mod progress;
 mod quality;
 mod repair;
+mod tables;
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use eframe::egui::style::ScrollAnimation;
 use eframe::egui::{Align, Button, CentralPanel, Frame, Margin, Panel, ScrollArea, Ui};
 
 use super::shown::{Draw, PictureKey};
-use crate::chart::{Picture, QualityCurves};
+use crate::chart::{Picture, QualityCurves, Table};
 use crate::error::{Error, Result};
 use crate::evaluation::curve::Curves;
 use crate::gui::context::Cx;
@@ -57,6 +58,10 @@ enum Shows {
     /// What the plan saves.
     Cost,
 }
+
+/// What two of them are called.
+const CURVE: &str = "Quality curve";
+const LAYERS: &str = "What each layer loses";
 
 /// What the prune view remembers.
 #[derive(Default)]
@@ -152,7 +157,9 @@ impl Prune {
 
     /// What the picture is made of.
     pub(super) fn key(&self, state: &State) -> PictureKey {
-        let options = [self.shows(state) as usize, state.repairing.revision as usize, 0];
+        // Plans that a worker counts, and an export, tell more of the same plans.
+        let told = 2 * state.compared.len() + usize::from(state.export.done.is_some());
+        let options = [self.shows(state) as usize, state.repairing.revision as usize, told];
         PictureKey { results: None, measured: Some(state.measured_revision), options, ..PictureKey::of_plan(state) }
     }
 
@@ -175,6 +182,19 @@ impl Prune {
                 Ok(Box::new(move || Ok(Picture::Cost(bars))))
             }
         }
+    }
+
+    /// What its picture is called among its tables, and the tables of what stands below it.
+    pub(super) fn beside(&self, state: &State) -> (&'static str, Vec<(&'static str, Table)>) {
+        let mut below = tables::below(state);
+        let name = match self.shows(state) {
+            Shows::Curve => CURVE,
+            Shows::Layers => LAYERS,
+            // The picture is the first of them.
+            Shows::Cost if below.is_empty() => "",
+            Shows::Cost => below.remove(0).0,
+        };
+        (name, below)
     }
 
     /// Draws the view: side by side where there is room, else one below the other.
@@ -258,10 +278,9 @@ impl Prune {
         if has_curve || repair::has_bars(cx.state) {
             ui.add_space(6.0);
             ui.horizontal_wrapped(|ui| {
-                for (shows, text, is_there) in [
-                    (Shows::Curve, "Quality curve", has_curve),
-                    (Shows::Layers, "What each layer loses", repair::has_bars(cx.state)),
-                ] {
+                for (shows, text, is_there) in
+                    [(Shows::Curve, CURVE, has_curve), (Shows::Layers, LAYERS, repair::has_bars(cx.state))]
+                {
                     // Framed where it is off too: else nothing says that it can be pressed.
                     let label = Button::selectable(now == shows, text).frame_when_inactive(true);
                     if is_there && ui.add(label).clicked() {

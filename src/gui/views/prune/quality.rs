@@ -17,11 +17,11 @@ use crate::gui::widgets::{PlotView, command_button, five_digits, headers, headin
 use crate::words::printed;
 
 /// Names of the plan in the table.
-const MASKED: &str = "this plan";
+pub(super) const MASKED: &str = "this plan";
 /// What the last row is.
 const HELD_AGAINST: &str =
     "As many heads in every layer, drawn at random five times, mean and standard deviation: a method has to beat this";
-const REPAIRED: &str = "this plan, repaired";
+pub(super) const REPAIRED: &str = "this plan, repaired";
 
 /// Draws what measures, and how far it is.
 pub(super) fn measure_ui(ui: &mut Ui, cx: Cx<'_>) {
