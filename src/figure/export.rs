@@ -175,10 +175,21 @@ fn marked(png: Vec<u8>) -> Vec<u8> {
 /// # Errors
 /// As [`OutFile::claim`], and for other extensions. A table may replace one of the same columns.
 pub fn claim(figure: &Figure, path: &Path, inputs: &[&Path]) -> Result<OutFile> {
+    claim_of(|| Ok(figure.table()), path, inputs)
+}
+
+/// [`claim`] before there is a figure: `table` gives its numbers, and is asked only where there is a table to replace.
+///
+/// # Errors
+/// As of [`claim`], and those of `table`.
+pub fn claim_of(table: impl FnOnce() -> Result<Table>, path: &Path, inputs: &[&Path]) -> Result<OutFile> {
+    // Names of columns alone: the rows of a picture can be millions.
+    let header = |table: Table| Table::new(table.columns().to_vec()).to_csv().lines().next().map(str::to_owned);
     let kind = match FigureFormat::of(path)? {
         FigureFormat::Svg => FileKind::Marked(b"<svg ", MARK.as_bytes()),
         FigureFormat::Png => FileKind::Marked(b"\x89PNG", MARK.as_bytes()),
-        FigureFormat::Csv => FileKind::Table(figure.table().to_csv().lines().next().unwrap_or_default().to_owned()),
+        FigureFormat::Csv if path.exists() => FileKind::Table(header(table()?).unwrap_or_default()),
+        FigureFormat::Csv => FileKind::Table(String::new()),
     };
     OutFile::claim(path, kind, inputs)
 }

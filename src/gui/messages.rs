@@ -62,7 +62,7 @@ impl Messages {
         if error.is_cancelled() {
             self.info(format!("{what}: cancelled"));
         } else {
-            self.add(Severity::Error, sentence(&format!("{what}: {}", worded(error))));
+            self.add(Severity::Error, sentence(&format!("{}: {}", without_path(what, error), worded(error))));
         }
     }
 
@@ -88,6 +88,14 @@ impl Messages {
         };
         self.all.iter().map(line).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// What was tried, without the path at its end where the error names that, too.
+fn without_path<'a>(what: &'a str, error: &Error) -> &'a str {
+    let path = error.path().map(|path| path.display().to_string());
+    let Some(rest) = path.and_then(|path| what.strip_suffix(path.as_str())) else { return what };
+    let rest = rest.trim_end();
+    [" to", " into", " in", " with"].into_iter().find_map(|word| rest.strip_suffix(word)).unwrap_or(rest)
 }
 
 /// A line for a person begins with a capital.

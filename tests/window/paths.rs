@@ -247,6 +247,7 @@ fn pictures_plans_and_analyses_are_written() {
         ("save analysis", "theirs-2.json"),
         ("save workspace as", "theirs-3.json"),
         ("save picture", "theirs-4.svg"),
+        ("save picture", "theirs-5.csv"),
     ] {
         let (path, text) = (out.join(name), format!("{{\"mine\": \"{words}\"}}"));
         std::fs::write(&path, &text).unwrap();
@@ -256,6 +257,11 @@ fn pictures_plans_and_analyses_are_written() {
         let refused = format!("did not write, so it is not replaced: {}", path.display());
         assert!(desk.messages().contains(&refused), "{words}: {}", desk.messages());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        // What was typed can be mended where it stands, and is told once.
+        assert!(desk.state().overlay.is_some(), "{words}");
+        let last = desk.state().messages.last().unwrap().text.clone();
+        assert_eq!(last.matches(path.to_str().unwrap()).count(), 1, "{last}");
+        desk.press(Key::Escape);
     }
     assert_eq!(desk.state().file, None);
     // Both open again.

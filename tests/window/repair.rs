@@ -306,6 +306,11 @@ fn a_folder_that_is_not_free_is_refused_before_a_repair_is_made() {
     desk.type_path((Modifiers::COMMAND, Key::E), &out);
     let failure = desk.state().export.failure.as_ref().expect("it is refused").to_string();
     assert!(failure.contains("the folder exists and is not empty"), "{failure}");
+    // The path stands there still, and is told once.
+    assert!(desk.state().overlay.is_some());
+    let last = desk.state().messages.last().unwrap().text.clone();
+    assert_eq!(last.matches(out.to_str().unwrap()).count(), 1, "{last}");
+    desk.press(Key::Escape);
     desk.type_path((Modifiers::COMMAND, Key::E), &desk.folder.path().join("no/such/place").clone());
     let failure = desk.state().export.failure.as_ref().expect("it is refused").to_string();
     assert!(failure.contains("no/such"), "{failure}");

@@ -9,7 +9,7 @@ use crate::analysis::{Analysis, Document};
 use crate::chart::Theme;
 use crate::corpus::Input;
 use crate::error::{Error, Result};
-use crate::figure::{FigureFormat, claim, write};
+use crate::figure::{claim, claim_of, write};
 use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::gui::purpose::PathPurpose;
@@ -17,6 +17,7 @@ use crate::gui::state::Overlay;
 use crate::gui::view::View;
 use crate::hub::HubName;
 use crate::plan::Plan;
+use crate::pruning::check_free;
 use crate::repair::Repair;
 use crate::run::searched_with;
 use crate::task::Ticket;
@@ -29,12 +30,6 @@ const UNSEEN: Duration = Duration::from_secs(1);
 impl App {
     /// Uses a path that was chosen, typed or dropped.
     pub(super) fn use_path(&mut self, purpose: PathPurpose, path: &Path) {
-        // A name that is no picture's can be mended where it was typed.
-        if let PathPurpose::Picture(_) = purpose
-            && let Err(error) = FigureFormat::of(&with_extension(whole(path), "svg"))
-        {
-            return self.state.messages.fail("Save the picture", &error);
-        }
         let path = match purpose {
             PathPurpose::Open | PathPurpose::Relocate if is_hub_name(path) => path.to_path_buf(),
             _ => whole(path),
@@ -44,6 +39,25 @@ impl App {
             let error = Error::new("nothing is there").at(&path).hint("check the path");
             return self.state.messages.fail("Open", &error);
         }
+        let path = match purpose {
+            PathPurpose::SaveWorkspace => with_extension(path, "pillars"),
+            PathPurpose::SavePlan | PathPurpose::SaveAnalysis => with_extension(path, "json"),
+            PathPurpose::Picture(_) => with_extension(path, "svg"),
+            _ => path,
+        };
+        // Nor is a path lost that nothing can be written to.
+        if let Err(error) = self.check_target(purpose, &path) {
+            let what = match purpose {
+                PathPurpose::Export => "Export",
+                PathPurpose::Picture(_) => "Save the picture",
+                other => title(other),
+            };
+            self.state.messages.fail(what, &error);
+            if purpose == PathPurpose::Export {
+                self.state.export.failure = Some(error);
+            }
+            return;
+        }
         self.state.overlay = None;
         match purpose {
             PathPurpose::Open | PathPurpose::OpenFile => self.open(path),
@@ -51,7 +65,6 @@ impl App {
             PathPurpose::Images => self.set_input(Input::Images(path)),
             PathPurpose::Relocate => self.relocate(path),
             PathPurpose::SaveWorkspace => {
-                let path = with_extension(path, "pillars");
                 // The file does not name itself: it may be moved.
                 let workspace = Workspace { file: None, ..self.workspace() };
                 let work = self.autosave.seen.as_ref().map(|seen| Box::new(seen.work.clone()));
@@ -68,7 +81,7 @@ impl App {
                     // What it was measured with lies beside it, as the command line writes it.
                     let is_repaired = searched_with(&plan).is_some() || self.state.repairing.of(&plan.kept).is_some();
                     let order = RepairOrder::of(&self.state, &plan).filter(|_| is_repaired);
-                    self.write(with_extension(path, "json"), move |path| {
+                    self.write(path, move |path| {
                         let _claimed = Plan::claim(path, &[])?;
                         if let Some(order) = order {
                             let out = Repair::claim::<&Path>(&Repair::path_beside(path), &[])?;
@@ -85,7 +98,7 @@ impl App {
                 if let Some(results) = &self.state.results {
                     let analysis = Arc::clone(&results.analysis);
                     let moments = results.moments.as_ref().map(|found| Arc::clone(&found.moments));
-                    self.write(with_extension(path, "json"), move |path| {
+                    self.write(path, move |path| {
                         let _claimed = Analysis::claim(path, &[])?;
                         if let Some(moments) = moments {
                             write_moments(&moments, path)?;
@@ -97,7 +110,33 @@ impl App {
             PathPurpose::Compare | PathPurpose::CompareModel => self.compare_with(path),
             PathPurpose::Export => self.export(path),
             PathPurpose::Train => self.train(path),
-            PathPurpose::Picture(view) => self.write_picture(view, with_extension(path, "svg")),
+            PathPurpose::Picture(view) => self.write_picture(view, path),
+        }
+    }
+
+    /// Whether what a path was asked for may be written there, while the box is still open that it was typed into. Whoever
+    /// writes finds out again.
+    fn check_target(&self, purpose: PathPurpose, path: &Path) -> Result<()> {
+        match purpose {
+            PathPurpose::SaveWorkspace => Workspace::claim(path, &[]).map(drop),
+            PathPurpose::SavePlan => Plan::claim(path, &[]).map(drop),
+            PathPurpose::SaveAnalysis => Analysis::claim(path, &[]).map(drop),
+            PathPurpose::Picture(view) => {
+                let table = || Ok(self.layout.picture(view, &self.state)?()?.table());
+                claim_of(table, path, &[]).map(drop)
+            }
+            PathPurpose::Export => match &self.state.model {
+                Some(opened) => check_free(path, opened.model.checkpoint().place(), self.state.export.force),
+                None => Ok(()),
+            },
+            PathPurpose::Open
+            | PathPurpose::OpenFile
+            | PathPurpose::Input
+            | PathPurpose::Images
+            | PathPurpose::Relocate
+            | PathPurpose::Compare
+            | PathPurpose::CompareModel
+            | PathPurpose::Train => Ok(()),
         }
     }
 
