@@ -129,6 +129,7 @@ pub struct Work {
     pub run: crate::run::Spec,
     pub training: crate::training::TrainSettings,
     pub trained: Option<PathBuf>,
+    pub exported: Option<PathBuf>,
     pub repair: crate::repair::RepairMode,
     pub repairs: u64,
     pub quality_share: Option<f64>,

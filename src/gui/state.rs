@@ -57,7 +57,7 @@ pub struct Export {
     pub quantization: Option<Quantization>,
     /// Whether a folder that holds nothing but an earlier export may be replaced.
     pub force: bool,
-    /// The last export of this session.
+    /// The last export of the model.
     pub done: Option<(PathBuf, Report)>,
     /// Why the last export failed.
     pub failure: Option<Error>,

@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::evaluation::Measured;
 use crate::evaluation::curve::Curves;
 use crate::network::{FeatureMap, Site};
+use crate::pruning::{RECORD, Report};
 use crate::repair::RepairMode;
 use crate::run::Spec;
 use crate::training::{FoundRun, TrainSettings};
@@ -47,6 +48,12 @@ pub struct Workspace {
     /// What that folder holds now.
     #[serde(skip)]
     pub found_run: Option<FoundRun>,
+    /// The folder of the last export of the model.
+    #[serde(skip_serializing_if = "Option::is_none", with = "path_text::option")]
+    pub exported: Option<PathBuf>,
+    /// The record that lies there now.
+    #[serde(skip)]
+    pub found_export: Option<(PathBuf, Report)>,
     /// How plans are repaired; absent in earlier versions, which did not repair.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repair: Option<RepairMode>,
@@ -75,6 +82,12 @@ pub struct Workspace {
     /// The result of the last run.
     #[serde(skip_serializing_if = "Option::is_none", with = "shared")]
     pub analysis: Option<Arc<Analysis>>,
+    /// Seconds that the run took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_secs: Option<f64>,
+    /// Those of them that the network took for what it read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pass_secs: Option<f64>,
     /// Its second moments, which lie in a file beside the document.
     #[serde(skip)]
     pub moments: Option<Arc<Moments>>,
@@ -95,9 +108,12 @@ impl Workspace {
 }
 
 impl Workspace {
-    /// Looks into the folder of the last training.
-    pub(super) fn find_run(&mut self) {
+    /// Looks into the folders of the last training and the last export.
+    pub(super) fn look_into_folders(&mut self) {
         self.found_run = self.trained.as_deref().and_then(FoundRun::at);
+        let of_model = |report: &Report| self.model.as_ref().is_some_and(|m| m.fingerprint == report.fingerprint);
+        let record = |folder: PathBuf| Some((folder.clone(), Report::read(&folder.join(RECORD)).ok()?));
+        self.found_export = self.exported.clone().and_then(record).filter(|(_, report)| of_model(report));
     }
 
     /// What a person did: without where it lies, what is looked at, and results, which are large.
@@ -115,6 +131,9 @@ impl Workspace {
             repairs: self.repairs.iter().map(|kept| KeptRepair { repair: None, ..kept.clone() }).collect(),
             repair_faults: Vec::new(),
             found_run: None,
+            found_export: None,
+            run_secs: None,
+            pass_secs: None,
             ..self.clone()
         }
     }

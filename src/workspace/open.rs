@@ -73,7 +73,7 @@ pub fn open_place(path: &Path, ticket: &Ticket) -> Result<OpenedPath> {
             let mut workspace = Workspace { file: Some(path.to_path_buf()), ..workspace };
             workspace.take_moments(path);
             workspace.take_repairs(path);
-            workspace.find_run();
+            workspace.look_into_folders();
             open_workspace(workspace, ticket)
         }
         Some(Analysis::FORMAT) => {

@@ -192,7 +192,7 @@ impl Store {
             None => error,
         })?;
         workspace.take_repairs(&path);
-        workspace.find_run();
+        workspace.look_into_folders();
         let mut warnings = Vec::new();
         let path = self.analysis_path(key);
         self.stamps.note(&path);

@@ -240,6 +240,9 @@ fn the_repair_that_a_plan_was_measured_with_comes_back_and_is_exported() {
     let [file] = &kept_repairs(folder.path())[..] else { panic!("one repair is kept") };
     std::fs::remove_file(file).unwrap();
     let desk = Desk::start_in(folder, None);
+    // What was written of it, and how long its run took, is known still.
+    assert_eq!(desk.state().export.done.as_ref().map(|(folder, _)| folder), Some(&out));
+    assert!(desk.state().last_run_secs.is_some() && desk.state().last_pass_secs.is_some());
     assert!(desk.state().repair_now().is_none());
     for told in ["A repair that was kept with the work is left out", "was measured with is not there"] {
         assert!(desk.messages().contains(told), "{told}: {}", desk.messages());

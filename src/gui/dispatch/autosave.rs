@@ -23,6 +23,7 @@ impl App {
                 run: state.run.clone(),
                 training: state.training.settings.clone(),
                 trained: state.training.run.folder.clone(),
+                exported: state.export.done.as_ref().map(|(folder, _)| folder.clone()),
                 repair: state.repairing.mode,
                 repairs: state.repairing.revision,
                 quality_share: state.quality_share,

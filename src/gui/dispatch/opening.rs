@@ -256,9 +256,10 @@ impl App {
                 );
             }
         }
+        (self.state.last_run_secs, self.state.last_pass_secs) = (workspace.run_secs, workspace.pass_secs);
         // After the results, which make repairs out of date that were calibrated on others.
         self.bring_back_repairs(&workspace.repairs, &workspace.repair_faults);
-        self.take_up(workspace.trained, workspace.found_run);
+        self.take_up((workspace.trained, workspace.found_run), workspace.found_export);
         self.layout.restore(&workspace.view);
         if let Some(text) = self.layout.typed_input() {
             self.state.shown = text;
@@ -341,6 +342,8 @@ impl App {
             training: state.training.settings.clone(),
             trained: state.training.run.folder.clone(),
             found_run: None,
+            exported: state.export.done.as_ref().map(|(folder, _)| folder.clone()),
+            found_export: None,
             repair: Some(state.repairing.mode),
             quality_budget: state.quality_share,
             quality_measure: state.quality_measure.clone(),
@@ -353,6 +356,8 @@ impl App {
             repair_faults: Vec::new(),
             curves: state.curves.clone(),
             analysis: state.results.as_ref().map(|r| Arc::clone(&r.analysis)),
+            run_secs: state.last_run_secs,
+            pass_secs: state.last_pass_secs,
             moments: state.results.as_ref().and_then(|r| r.moments.as_ref()).and_then(FoundMoments::kept),
             moments_fault: None,
             moved_input: None,

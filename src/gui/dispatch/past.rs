@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::gui::app::App;
 use crate::gui::jobs::JobKind;
 use crate::gui::past::PastTraining;
+use crate::pruning::Report;
 use crate::run::Watched;
 use crate::training::FoundRun;
 
@@ -28,14 +29,18 @@ impl App {
     }
 
     /// Takes up what was made of the model that was opened: what was put by, else what lies in the `folder` of its last
-    /// training. A training that is under way stays in view.
-    pub(super) fn take_up(&mut self, folder: Option<PathBuf>, found: Option<FoundRun>) {
+    /// training, and what its last export `wrote`. A training that is under way stays in view.
+    pub(super) fn take_up(
+        &mut self,
+        (folder, found): (Option<PathBuf>, Option<FoundRun>),
+        wrote: Option<(PathBuf, Report)>,
+    ) {
         let Some(fingerprint) = self.state.model.as_ref().map(|model| model.facts.fingerprint.clone()) else { return };
         let is_free = self.state.jobs.get(JobKind::Train).is_none();
         let training = &mut self.state.training;
         training.run.folder = folder;
         let past = self.past.entry(fingerprint.clone()).or_default();
-        self.state.export.done = past.exported.take();
+        self.state.export.done = past.exported.take().or(wrote);
         if !is_free {
             return;
         }
