@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
 use super::font;
+use super::page::SMALL;
 use super::scene::Scene;
 use super::svg::{MARK, to_svg};
+use crate::chart::Theme;
 use crate::chart::raster::Raster;
 use crate::chart::table::Table;
 use crate::checkpoint::{FileKind, OutFile, write_atomically};
@@ -78,12 +80,53 @@ pub enum PictureSize {
     Column,
     /// As wide as the text of a page, 170 mm.
     Page,
-    /// So that labels have this many points.
+    /// So that labels have this many points, as far as a page has room.
     Text(f64),
 }
 
+impl PictureSize {
+    /// The widest that a picture may be laid out, in units of its scene, for its text to be read in print; `None` where it is not
+    /// printed.
+    pub(super) fn widest(self) -> Option<f64> {
+        let units = |mm: f64, unit_points: f64| Some(mm / MM_PER_POINT / unit_points);
+        match self {
+            Self::Screen => None,
+            Self::Column => units(COLUMN_MM, LEAST_POINTS / SMALL),
+            Self::Page => units(PAGE_MM, LEAST_POINTS / SMALL),
+            Self::Text(points) => units(WIDEST_MM, points / font::LABEL),
+        }
+    }
+}
+
+/// What a picture is drawn on: colors, and the width that there is, in units of a scene; its own where nothing is said.
+#[derive(Clone, Copy, Debug)]
+pub struct Sheet<'a> {
+    pub theme: &'a Theme,
+    pub width: Option<f64>,
+}
+
+impl<'a> From<&'a Theme> for Sheet<'a> {
+    fn from(theme: &'a Theme) -> Self {
+        Self { theme, width: None }
+    }
+}
+
+impl Sheet<'_> {
+    /// The width of a picture that takes `own` where there is room.
+    pub(super) fn within(&self, own: f64) -> f64 {
+        self.width.map_or(own, |most| own.min(most.floor())).max(NARROWEST)
+    }
+}
+
+/// Narrower than this, no picture has room for its words.
+const NARROWEST: f64 = 320.0;
+
 const COLUMN_MM: f64 = 85.0;
 const PAGE_MM: f64 = 170.0;
+/// Wider than this no picture is printed: what a page has room for.
+const WIDEST_MM: f64 = 174.0;
+/// Points of the smallest text in a picture that is as wide as a column or a page.
+const LEAST_POINTS: f64 = 7.0;
 const MM_PER_INCH: f64 = 25.4;
 const MM_PER_POINT: f64 = MM_PER_INCH / 72.0;
 /// Pixels of a PNG for each inch on paper.
@@ -109,7 +152,7 @@ impl Figure {
             PictureSize::Screen => return (self, DEFAULT_SCALE),
             PictureSize::Column => COLUMN_MM,
             PictureSize::Page => PAGE_MM,
-            PictureSize::Text(points) => self.scene.width * points * MM_PER_POINT / font::LABEL,
+            PictureSize::Text(points) => (self.scene.width * points * MM_PER_POINT / font::LABEL).min(WIDEST_MM),
         };
         self.scene.print_mm = Some(mm);
         let scale = mm / MM_PER_INCH * PRINT_DPI / self.scene.width;
@@ -227,6 +270,9 @@ mod tests {
         // Labels of 11 units in 8 points: a unit is 8/11 of a point.
         let (text, _) = figure.clone().sized(PictureSize::Text(8.0));
         assert!((text.scene.print_mm.unwrap() - 40.0 * 8.0 / 11.0 / 72.0 * 25.4).abs() < 1e-9);
+        // A page has an end.
+        let (large, _) = figure.clone().sized(PictureSize::Text(1e3));
+        assert_eq!(large.scene.print_mm, Some(174.0));
         let (screen, scale) = figure.sized(PictureSize::Screen);
         assert_eq!((screen.scene.print_mm, scale), (None, DEFAULT_SCALE));
     }

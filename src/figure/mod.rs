@@ -17,6 +17,6 @@ pub mod scene;
 mod svg;
 mod views;
 
-pub use export::{DEFAULT_SCALE, Figure, FigureFormat, PictureSize, claim, claim_of, write};
+pub use export::{DEFAULT_SCALE, Figure, FigureFormat, PictureSize, Sheet, claim, claim_of, write};
 pub use scene::Scene;
 pub use svg::to_svg;

@@ -1,6 +1,6 @@
 //! The frame of every figure: title, subtitle, legends, content, notes, one below the other.
 
-use super::export::Figure;
+use super::export::{Figure, Sheet};
 pub(super) use super::font::LABEL;
 use super::font::{self, Weight};
 use super::scene::{Anchor, Fill, Item, Point, Rect, Scene, Stroke, Text, VerticalAlign};
@@ -16,6 +16,8 @@ use crate::chart::theme::Theme;
 /// Font sizes in units of a scene; none is smaller than [`SMALL`].
 pub(super) const TITLE: f64 = 15.0;
 pub(super) const SMALL: f64 = 9.5;
+/// Numbers in cells, on a sheet that has no room for [`SMALL`] ones: of 5 points where those have 7.
+pub(super) const CELL: f64 = SMALL * 5.0 / 7.0;
 /// Empty border around the content.
 pub(super) const MARGIN: f64 = 18.0;
 
@@ -47,9 +49,9 @@ pub(super) struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// A page of this width that begins with the caption; wide enough for a short one whatever is asked for.
-    pub(super) fn new(width: f64, caption: &Caption, theme: &'a Theme) -> Self {
-        let width = width.max(320.0).round();
+    /// A page of this width, or as wide as the sheet is, that begins with the caption.
+    pub(super) fn new(width: f64, caption: &Caption, sheet: Sheet<'a>) -> Self {
+        let (width, theme) = (sheet.within(width).round(), sheet.theme);
         let scene = Scene::new(width, 0.0, theme.background, caption.title.clone());
         let mut page = Self { scene, theme, y: MARGIN, notes: caption.notes.clone() };
         page.paragraph(&caption.title, TITLE, theme.ink, Weight::SemiBold);
@@ -114,7 +116,8 @@ impl<'a> Page<'a> {
     /// The colors of a scale with their values and, beside them, the color of cells without one and what it means.
     pub(super) fn color_bar(&mut self, scale: &Scale, label: &str, unit: Unit, missing: Option<(Rgb, &str)>) {
         let width = (self.inner() * 0.5).clamp(120.0, 260.0);
-        let label_width = font::width(label, LABEL, Weight::Regular);
+        let label = font::shortened(label, self.inner(), LABEL, Weight::Regular);
+        let label_width = font::width(&label, LABEL, Weight::Regular);
         let beside = label_width + 10.0 + width <= self.inner();
         let x = if beside { MARGIN + label_width + 12.0 } else { MARGIN };
         let at = [MARGIN, self.y + 5.0];

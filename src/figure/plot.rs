@@ -121,12 +121,16 @@ impl Axes {
             scene.text(text.anchored(Anchor::Middle, VerticalAlign::Top));
         }
         if !self.y.label.is_empty() {
-            let label = Text::new(self.y.label.clone(), [area.x - 6.0, area.y - 14.0], LABEL, theme.muted);
+            let at = [area.x - 6.0, area.y - 14.0];
+            let label = font::shortened(&self.y.label, scene.width - EDGE - at[0], LABEL, Weight::Regular);
+            let label = Text::new(label, at, LABEL, theme.muted);
             scene.text(label.anchored(Anchor::Start, VerticalAlign::Top));
         }
         if !self.x.label.is_empty() {
             let at = [area.x + area.w / 2.0, area.bottom() + 20.0];
-            let label = Text::new(self.x.label.clone(), at, LABEL, theme.muted);
+            let room = 2.0 * (at[0] - EDGE).min(scene.width - EDGE - at[0]);
+            let label = font::shortened(&self.x.label, room, LABEL, Weight::Regular);
+            let label = Text::new(label, at, LABEL, theme.muted);
             scene.text(label.anchored(Anchor::Middle, VerticalAlign::Top));
         }
     }
@@ -155,6 +159,8 @@ impl Axes {
     }
 }
 
+/// Words end so far from the edge of the page, at least.
+const EDGE: f64 = 3.0;
 const MARK: f64 = 3.4;
 const RING: f64 = 5.8;
 
@@ -264,7 +270,7 @@ fn name_bars(plot: &Plot, scene: &mut Scene, axes: &Axes, theme: &Theme) {
         };
         let frame = text.frame().shrunk(-1.0);
         let is_free = !scene.texts().iter().any(|t| t.turn == 0.0 && t.frame().overlaps(&frame));
-        if fits && is_free {
+        if fits && is_free && text.frame().right() <= scene.width - EDGE {
             scene.text(text);
         }
     }
@@ -305,7 +311,8 @@ fn name_limits(plot: &Plot, scene: &mut Scene, axes: &Axes, theme: &Theme) {
             (covers, outside, crossed + bars.iter().filter(|b| b.overlaps(&frame)).count())
         };
         let best = candidates.iter().filter(|t| t.at.iter().all(|v| v.is_finite())).min_by_key(cost);
-        if let Some(best) = best.filter(|t| !cost(t).0) {
+        let is_on_page = |t: &&Text| t.frame().x >= EDGE && t.frame().right() <= scene.width - EDGE;
+        if let Some(best) = best.filter(|t| !cost(t).0).filter(is_on_page) {
             taken.push(best.frame().shrunk(-2.0));
             scene.text_on(best.clone(), theme.background);
         }

@@ -6,7 +6,7 @@ use crate::chart::number::Unit;
 use crate::chart::raster::{Pool, Raster};
 use crate::chart::theme::Theme;
 use crate::chart::{AttentionMaps, AttentionPanel, Caption, PatchImage, Rgb};
-use crate::figure::export::Figure;
+use crate::figure::export::{Figure, Sheet};
 use crate::figure::font::{self, Weight};
 use crate::figure::page::{LABEL, MARGIN, Page, SMALL};
 use crate::figure::scene::{Anchor, Item, Rect, Scene, Stroke, Text, VerticalAlign};
@@ -15,20 +15,26 @@ use crate::figure::scene::{Anchor, Item, Rect, Scene, Stroke, Text, VerticalAlig
 const MOST_CELLS: usize = 640;
 /// Longest token beside a matrix.
 const TOKEN: f64 = 96.0;
+/// Least width of one of several panels.
+const SMALLEST: f64 = 60.0;
 
 impl AttentionMaps {
     /// Draws it: one head large with its tokens, several as small pictures.
-    pub fn figure(&self, theme: &Theme) -> Figure {
+    pub fn figure<'a>(&self, sheet: impl Into<Sheet<'a>>) -> Figure {
+        let sheet = sheet.into();
+        let theme = sheet.theme;
         let mut caption = self.caption.clone();
         if let Some((image, query)) = &self.image {
-            return self.over_image(image, *query, caption, theme);
+            return self.over_image(image, *query, caption, sheet);
         }
         if self.panels.len() > 1 {
             caption
                 .notes
                 .insert(0, "Rows are queries, columns are keys, the first token is at the top left.".to_owned());
         }
-        let (columns, side) = grid(self.panels.len());
+        // Room between the margins, where there is an end to it.
+        let inner = sheet.width.map_or(f64::INFINITY, |width| width.floor() - 2.0 * MARGIN);
+        let (columns, side) = grid(self.panels.len(), inner);
         let longest = self.panels.iter().map(|p| p.weights.rows().max(p.weights.cols())).max().unwrap_or(0);
         let most = most_cells(side);
         if longest > most {
@@ -40,11 +46,12 @@ impl AttentionMaps {
         let mut page;
         if let [panel] = self.panels.as_slice() {
             let (rows, cols) = (panel.weights.rows(), panel.weights.cols());
-            let cell = (MOST_CELLS as f64 / rows.max(cols) as f64).min(26.0);
-            let cell = if cell >= 1.0 { cell.floor() } else { cell };
             let [left, top] = [&panel.queries, &panel.keys].map(|tokens| token_room(tokens));
+            let most = (MOST_CELLS as f64).min(inner - left - 10.0);
+            let cell = (most / rows.max(cols) as f64).min(26.0);
+            let cell = if cell >= 1.0 && inner.is_infinite() { cell.floor() } else { cell };
             let side = Rect::new(0.0, 0.0, cols as f64 * cell, rows as f64 * cell);
-            page = Page::new((2.0 * MARGIN + left + side.w + 10.0).max(400.0), &caption, theme);
+            page = Page::new((2.0 * MARGIN + left + side.w + 10.0).max(400.0), &caption, sheet);
             self.color_bar(&mut page, panel.weights.has_missing());
             let area = Rect::new(MARGIN + left, page.y + top + 14.0, side.w, side.h);
             self.draw_matrix(&mut page.scene, panel, area, theme);
@@ -57,7 +64,8 @@ impl AttentionMaps {
             let first = self.panels.first().filter(|_| has_words);
             let room = |of: Option<&Arc<Vec<String>>>| of.map_or(0.0, |tokens| token_room(tokens));
             let [left, top] = [room(first.map(|p| &p.queries)), room(first.map(|p| &p.keys))];
-            page = Page::new(2.0 * MARGIN + left + columns as f64 * (side + 12.0) - 12.0, &caption, theme);
+            let side = side.min((inner - left + 12.0) / columns as f64 - 12.0);
+            page = Page::new(2.0 * MARGIN + left + columns as f64 * (side + 12.0) - 12.0, &caption, sheet);
             let missing = self.panels.iter().any(|p| p.weights.has_missing());
             self.color_bar(&mut page, missing);
             for (number, line) in self.panels.chunks(columns).enumerate() {
@@ -99,13 +107,15 @@ impl AttentionMaps {
     }
 
     /// What one query looks at, over the image.
-    fn over_image(&self, image: &PatchImage, query: usize, mut caption: Caption, theme: &Theme) -> Figure {
+    fn over_image(&self, image: &PatchImage, query: usize, mut caption: Caption, sheet: Sheet<'_>) -> Figure {
+        let theme = sheet.theme;
         let name = self.panels.first().and_then(|p| p.queries.get(query));
         let name = name.cloned().unwrap_or_else(|| query.to_string());
         caption.notes.insert(0, format!("Weights that the query {name} gives to the patches of the image."));
-        let (columns, side) = grid(self.panels.len());
+        let inner = sheet.width.map_or(f64::INFINITY, |width| width.floor() - 2.0 * MARGIN);
+        let (columns, side) = grid(self.panels.len(), inner);
         let side = side.min(420.0);
-        let mut page = Page::new((2.0 * MARGIN + columns as f64 * (side + 12.0) - 12.0).max(400.0), &caption, theme);
+        let mut page = Page::new((2.0 * MARGIN + columns as f64 * (side + 12.0) - 12.0).max(400.0), &caption, sheet);
         self.color_bar(&mut page, false);
         let tall = side * image.rows as f64 / image.columns as f64;
         for line in self.panels.chunks(columns) {
@@ -161,16 +171,18 @@ fn tokens(panel: &AttentionPanel, scene: &mut Scene, area: Rect, wanted: [bool; 
     scene.text(label("query ↓  key →", corner));
 }
 
-/// Columns of panels, and how wide each is.
-fn grid(panels: usize) -> (usize, f64) {
-    match panels {
+/// Columns of panels within `inner`, and how wide each is: where there is less room they are smaller, then fewer.
+fn grid(panels: usize, inner: f64) -> (usize, f64) {
+    let (columns, side): (usize, f64) = match panels {
         0 | 1 => (1, MOST_CELLS as f64),
         2..=4 => (2, 300.0),
         5..=9 => (3, 236.0),
         10..=16 => (4, 176.0),
         17..=36 => (6, 124.0),
         n => ((n as f64).sqrt().ceil().min(12.0) as usize, 78.0),
-    }
+    };
+    let columns = columns.min(((inner + 12.0) / (SMALLEST + 12.0)) as usize).max(1);
+    (columns, side.min((inner + 12.0) / columns as f64 - 12.0))
 }
 
 /// Two cells for each unit are all that a dense screen can tell apart.

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::samples;
 use crate::chart::*;
-use crate::figure::export::Figure;
-use crate::figure::page::{MARGIN, SMALL};
+use crate::figure::export::{Figure, PictureSize, Sheet};
+use crate::figure::page::{CELL, MARGIN, SMALL};
 use crate::figure::scene::{Rect, Text};
 
 fn box_of(text: &Text) -> Rect {
@@ -37,9 +37,11 @@ pub(in crate::figure) fn check(name: &str, figure: &Figure) {
     for column in figure.table().columns() {
         assert!(terms::meaning(column).is_some(), "{name}: nothing says what {column} means");
     }
+    let is_column = PictureSize::Column.widest().is_some_and(|widest| scene.width <= widest);
     let boxes: Vec<(Rect, &Text)> = texts.iter().map(|t| (box_of(t), *t)).collect();
     for (rect, text) in &boxes {
-        assert!(text.size >= SMALL - 1.0, "{name}: '{}' is too small", text.text);
+        let least = if is_column { CELL } else { SMALL - 1.0 };
+        assert!(text.size >= least, "{name}: '{}' is too small", text.text);
         assert!(
             rect.x >= 2.0 && rect.y >= 2.0 && rect.right() <= scene.width - 2.0 && rect.bottom() <= scene.height - 2.0,
             "{name}: '{}' leaves the page at {rect:?} of {} x {}",
@@ -57,7 +59,8 @@ pub(in crate::figure) fn check(name: &str, figure: &Figure) {
             assert!(across < 0.5 || down < 0.5, "{name}: '{}' covers '{}'", first.text, second.text);
         }
     }
-    assert!(scene.width < 1400.0 && scene.height < 2400.0, "{name}: {} x {}", scene.width, scene.height);
+    let tallest = if is_column { 6000.0 } else { 2400.0 };
+    assert!(scene.width < 1400.0 && scene.height < tallest, "{name}: {} x {}", scene.width, scene.height);
     assert!(scene.width >= 2.0 * MARGIN);
     let svg = crate::figure::to_svg(scene).unwrap();
     let tree = resvg::usvg::Tree::from_str(&svg, &resvg::usvg::Options::default()).unwrap();
@@ -66,10 +69,19 @@ pub(in crate::figure) fn check(name: &str, figure: &Figure) {
 
 const HEADS: [usize; 8] = [1, 2, 3, 8, 12, 16, 40, 128];
 
-/// Checks a picture in both themes.
-fn check_both(name: &str, figure: impl Fn(&Theme) -> Figure) {
+/// Checks a picture in both themes, and laid out for the column of a paper.
+fn check_both(name: &str, figure: impl Fn(Sheet<'_>) -> Figure) {
     for theme in Theme::ALL {
-        check(&format!("{name}-{}", theme.name), &figure(theme));
+        check(&format!("{name}-{}", theme.name), &figure(theme.into()));
+    }
+    let column = figure(Sheet { theme: &Theme::LIGHT, width: PictureSize::Column.widest() });
+    check(&format!("{name}-column"), &column);
+    let (column, _) = column.sized(PictureSize::Column);
+    let points = column.scene.print_mm.unwrap() / column.scene.width * 72.0 / 25.4;
+    for text in column.scene.texts() {
+        // Nothing but numbers in cells has fewer than 7 points.
+        let least = if text.text.chars().any(char::is_alphabetic) { 7.0 } else { 5.0 };
+        assert!(text.size * points >= least, "{name}: '{}' has {} points", text.text, text.size * points);
     }
 }
 

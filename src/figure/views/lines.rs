@@ -1,8 +1,8 @@
 //! Pictures that are plots, one below the other under a common legend.
 
 use crate::chart::plot::Plot;
-use crate::chart::{Caption, GroupScores, QualityCurves, RepairBars, Table, Theme, TradeOff};
-use crate::figure::export::Figure;
+use crate::chart::{Caption, GroupScores, QualityCurves, RepairBars, Table, TradeOff};
+use crate::figure::export::{Figure, Sheet};
 use crate::figure::page::{LegendSwatch, Page};
 use crate::figure::plot::{draw, legend};
 
@@ -11,10 +11,11 @@ fn stacked(
     caption: &Caption,
     plots: &[Plot],
     height: f64,
-    theme: &Theme,
+    sheet: Sheet<'_>,
     table: impl Fn() -> Table + Send + Sync + 'static,
 ) -> Figure {
-    let mut page = Page::new(720.0, caption, theme);
+    let theme = sheet.theme;
+    let mut page = Page::new(720.0, caption, sheet);
     let mut entries: Vec<(LegendSwatch, String)> = Vec::new();
     for entry in plots.iter().flat_map(|plot| legend(plot, theme)) {
         if entries.iter().all(|(_, name)| *name != entry.1) {
@@ -31,29 +32,29 @@ fn stacked(
 }
 
 impl GroupScores {
-    pub fn figure(&self, theme: &Theme) -> Figure {
+    pub fn figure<'a>(&self, sheet: impl Into<Sheet<'a>>) -> Figure {
         let view = self.clone();
-        stacked(&self.caption, &self.plots(), 170.0, theme, move || view.table())
+        stacked(&self.caption, &self.plots(), 170.0, sheet.into(), move || view.table())
     }
 }
 
 impl QualityCurves {
-    pub fn figure(&self, theme: &Theme) -> Figure {
+    pub fn figure<'a>(&self, sheet: impl Into<Sheet<'a>>) -> Figure {
         let view = self.clone();
-        stacked(&self.caption, &[self.plot()], 340.0, theme, move || view.table())
+        stacked(&self.caption, &[self.plot()], 340.0, sheet.into(), move || view.table())
     }
 }
 
 impl RepairBars {
-    pub fn figure(&self, theme: &Theme) -> Figure {
+    pub fn figure<'a>(&self, sheet: impl Into<Sheet<'a>>) -> Figure {
         let view = self.clone();
-        stacked(&self.caption, &[self.plot()], 280.0, theme, move || view.table())
+        stacked(&self.caption, &[self.plot()], 280.0, sheet.into(), move || view.table())
     }
 }
 
 impl TradeOff {
-    pub fn figure(&self, theme: &Theme) -> Figure {
+    pub fn figure<'a>(&self, sheet: impl Into<Sheet<'a>>) -> Figure {
         let view = self.clone();
-        stacked(&self.caption, &[self.plot()], 360.0, theme, move || view.table())
+        stacked(&self.caption, &[self.plot()], 360.0, sheet.into(), move || view.table())
     }
 }

@@ -3,7 +3,7 @@
 use crate::chart::axis::extent;
 use crate::chart::plot::{Mark, Plot};
 use crate::chart::{GroupMap, Theme};
-use crate::figure::export::Figure;
+use crate::figure::export::{Figure, Sheet};
 use crate::figure::font::{self, Weight};
 use crate::figure::page::{LABEL, LegendSwatch, Page, SMALL};
 use crate::figure::plot::{Axes, draw, draw_within, legend, stroke};
@@ -11,14 +11,28 @@ use crate::figure::scene::{Anchor, Fill, Item, Point, Rect, Scene, Stroke, Text,
 
 /// Height of the curves of quality.
 const QUALITY: f64 = 170.0;
+/// Width from which there are two columns.
+const SIDE_BY_SIDE: f64 = 560.0;
+
+/// Height of the silhouettes of so many heads.
+fn bars_height(heads: usize) -> f64 {
+    (heads as f64 * 16.0).clamp(60.0, if heads > 48 { 620.0 } else { 420.0 })
+}
 
 impl GroupMap {
-    pub fn figure(&self, theme: &Theme) -> Figure {
-        let mut page = Page::new(820.0, &self.caption, theme);
+    pub fn figure<'a>(&self, sheet: impl Into<Sheet<'a>>) -> Figure {
+        let sheet = sheet.into();
+        let theme = sheet.theme;
+        let mut page = Page::new(820.0, &self.caption, sheet);
         page.legend(&samples(std::slice::from_ref(self), theme));
         let curves = self.number_plots();
-        let heads = self.groups.len() as f64;
-        let bars = (heads * 16.0).clamp(60.0, if heads > 48.0 { 620.0 } else { 420.0 });
+        if page.inner() < SIDE_BY_SIDE {
+            self.stacked(&mut page, &curves);
+            page.y += 6.0;
+            let view = self.clone();
+            return page.finish(move || view.table());
+        }
+        let bars = bars_height(self.groups.len());
         let side = (page.inner() * 0.53).round();
         // The curves go where the column is shorter.
         let is_left = bars > 240.0;
@@ -46,6 +60,27 @@ impl GroupMap {
         page.y += 6.0;
         let view = self.clone();
         page.finish(move || view.table())
+    }
+
+    /// One part below the other, on a page that has no room for two columns.
+    fn stacked(&self, page: &mut Page<'_>, curves: &[Plot]) {
+        let theme = page.theme;
+        page.heading("Map of the heads");
+        let whole = page.take(page.inner());
+        self.draw_map(&mut page.scene, whole, theme);
+        page.y += 14.0;
+        page.heading("Silhouette of each head");
+        let whole = page.take(bars_height(self.groups.len()) + 26.0);
+        self.draw_silhouettes(&mut page.scene, whole, theme);
+        if !curves.is_empty() {
+            page.y += 10.0;
+            page.heading("Quality against the number of groups");
+        }
+        for plot in curves {
+            let outer = page.take(QUALITY - 16.0);
+            draw(plot, &mut page.scene, outer, theme);
+            page.y += 6.0;
+        }
     }
 
     fn draw_map(&self, scene: &mut Scene, area: Rect, theme: &Theme) {

@@ -16,29 +16,43 @@ mod tiles;
 mod training;
 mod votes;
 
-use super::export::Figure;
+use super::export::{Figure, PictureSize, Sheet};
 use super::page::LegendSwatch;
 use crate::chart::{GroupMap, GroupStyle, Picture, Similarity, Theme, VoteBars};
 
 impl Picture {
-    pub fn figure(&self, theme: &Theme) -> Figure {
+    /// Draws it, as wide as it is best looked at or as the sheet is.
+    pub fn figure<'a>(&self, sheet: impl Into<Sheet<'a>>) -> Figure {
+        let sheet = sheet.into();
         match self {
-            Self::Overview(view) => view.figure(theme),
-            Self::SideBySide(view) => view.figure(theme),
-            Self::Similarity(view) => view.figure(theme),
-            Self::Similarities(caption, layers) => Similarity::tiles(caption, layers, theme),
-            Self::Groups(view) => view.figure(theme),
-            Self::GroupMaps(caption, layers) => GroupMap::tiles(caption, layers, theme),
-            Self::Scores(view) => view.figure(theme),
-            Self::Votes(view) => view.figure(theme),
-            Self::VoteBars(caption, layers) => VoteBars::tiles(caption, layers, theme),
-            Self::Settling(view) => view.figure(theme),
-            Self::Quality(view) => view.figure(theme),
-            Self::TradeOff(view) => view.figure(theme),
-            Self::Cost(view) => view.figure(theme),
-            Self::Repair(view) => view.figure(theme),
-            Self::Training(view) => view.figure(theme),
-            Self::Attention(view) => view.figure(theme),
+            Self::Overview(view) => view.figure(sheet),
+            Self::SideBySide(view) => view.figure(sheet),
+            Self::Similarity(view) => view.figure(sheet),
+            Self::Similarities(caption, layers) => Similarity::tiles(caption, layers, sheet),
+            Self::Groups(view) => view.figure(sheet),
+            Self::GroupMaps(caption, layers) => GroupMap::tiles(caption, layers, sheet),
+            Self::Scores(view) => view.figure(sheet),
+            Self::Votes(view) => view.figure(sheet),
+            Self::VoteBars(caption, layers) => VoteBars::tiles(caption, layers, sheet),
+            Self::Settling(view) => view.figure(sheet),
+            Self::Quality(view) => view.figure(sheet),
+            Self::TradeOff(view) => view.figure(sheet),
+            Self::Cost(view) => view.figure(sheet),
+            Self::Repair(view) => view.figure(sheet),
+            Self::Training(view) => view.figure(sheet),
+            Self::Attention(view) => view.figure(sheet),
+        }
+    }
+
+    /// Draws it in this size, with the pixels of a PNG for each unit. What would be too wide for its words to be read on paper
+    /// is laid out anew for the width that there is.
+    pub fn printed(&self, theme: &Theme, size: PictureSize) -> (Figure, f64) {
+        let figure = self.figure(theme);
+        match size.widest() {
+            Some(widest) if figure.scene.width > widest => {
+                self.figure(Sheet { theme, width: Some(widest) }).sized(size)
+            }
+            _ => figure.sized(size),
         }
     }
 }

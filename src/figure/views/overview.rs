@@ -7,7 +7,7 @@ use crate::chart::color::Rgb;
 use crate::chart::palette::GroupStyle;
 use crate::chart::theme::Theme;
 use crate::chart::{LayerBars, Overview, OverviewRow, Paint};
-use crate::figure::export::Figure;
+use crate::figure::export::{Figure, Sheet};
 use crate::figure::font::{self, Weight};
 use crate::figure::page::{LABEL, LegendSwatch, MARGIN, Page, SMALL, bracket, notches};
 use crate::figure::scene::{Anchor, Item, Rect, Scene, Stroke, Text, VerticalAlign};
@@ -16,9 +16,18 @@ use crate::figure::scene::{Anchor, Item, Rect, Scene, Stroke, Text, VerticalAlig
 const MOST_TIPS: usize = 1024;
 
 impl Overview {
-    pub fn figure(&self, theme: &Theme) -> Figure {
-        let layout = GridSizes::of(&self.rows, self.layers.is_some());
-        let mut page = Page::new(layout.width, &self.caption, theme);
+    pub fn figure<'a>(&self, sheet: impl Into<Sheet<'a>>) -> Figure {
+        let sheet = sheet.into();
+        let theme = sheet.theme;
+        let layers = self.layers.as_ref();
+        let mut layout = GridSizes::of(&self.rows, layers.is_some(), None);
+        // Where there is less room, cells are smaller, and where they would be tiny there are no bars.
+        let most = sheet.within(layout.width);
+        if layout.width > most {
+            layout = GridSizes::of(&self.rows, layers.is_some(), Some(most));
+        }
+        let layers = layers.filter(|_| layout.has_bars);
+        let mut page = Page::new(layout.width, &self.caption, sheet);
         self.legend(&mut page);
         let top = page.y + 18.0;
         let straight = self.is_straight();
@@ -49,7 +58,7 @@ impl Overview {
             kind = this;
             // Names that would touch the one above are left out.
             let is_named = y + layout.cell / 2.0 - named >= SMALL + 2.0;
-            if let Some(layers) = &self.layers {
+            if let Some(layers) = layers {
                 bars.add(layers, place, y, is_named, &mut page.scene);
             }
             if is_named {
@@ -98,7 +107,7 @@ impl Overview {
             let at = [layout.right + 8.0, top - 7.0];
             page.scene.text(Text::new("kept", at, SMALL, theme.muted));
         }
-        if let Some(layers) = &self.layers {
+        if let Some(layers) = layers {
             bars.finish(layers, top - 7.0, &mut page.scene);
         }
         page.y = y;
@@ -149,9 +158,13 @@ struct GridSizes {
     right: f64,
     /// Left end of the bars of layers.
     bars: f64,
+    has_bars: bool,
     width: f64,
     heads: usize,
 }
+
+/// Cells that are smaller than this need the room that bars of layers take.
+const TINY: f64 = 6.0;
 
 /// Length of the longest bar of a layer, and room for its number.
 const BAR: f64 = 84.0;
@@ -194,19 +207,28 @@ impl LayerColumn<'_> {
 }
 
 impl GridSizes {
-    fn of(rows: &[OverviewRow], has_bars: bool) -> Self {
+    /// Sizes of a grid, at most so wide with all that stands beside it where that is said.
+    fn of(rows: &[OverviewRow], has_bars: bool, most: Option<f64>) -> Self {
         let heads = rows.iter().map(|r| r.heads).max().unwrap_or(1);
         let cell = (760.0 / heads as f64).min(720.0 / rows.len() as f64).floor().clamp(6.0, 28.0);
         let gap = if cell >= 14.0 { 2.0 } else { 1.0 };
+        let counts: f64 = if rows.iter().any(|r| r.kept.is_some()) { 56.0 } else { 0.0 };
         let shared = rows.iter().any(|r| r.kv_heads > 0 && r.kv_heads < r.heads);
         let names = rows.iter().map(|r| font::width(&r.site.to_string(), LABEL, Weight::Regular)).fold(30.0, f64::max);
-        let (step, left) = (cell + gap, (MARGIN + names + 8.0).ceil());
+        let left = (MARGIN + names + 8.0).ceil();
+        let beside = |has_bars: bool| if has_bars { counts.max(16.0) + BAR + BAR_NUMBER } else { counts };
+        let step = |has_bars: bool| {
+            let room = most.map_or(f64::INFINITY, |most| most - left - beside(has_bars) - MARGIN);
+            (cell + gap).min((room / heads as f64).max(1.0))
+        };
+        let has_bars = has_bars && (most.is_none() || step(true) >= TINY);
+        let step = step(has_bars);
+        let (cell, gap) = if step < cell + gap { (step * 0.85, step * 0.15) } else { (cell, gap) };
         let right = left + heads as f64 * step - gap;
-        let counts: f64 = if rows.iter().any(|r| r.kept.is_some()) { 56.0 } else { 0.0 };
         let pitch = step + if shared { 5.0 } else { 0.0 };
         let bars = right + counts.max(16.0);
         let end = if has_bars { bars + BAR + BAR_NUMBER } else { right + counts };
-        Self { cell, step, pitch, left, right, bars, width: (end + MARGIN).max(460.0), heads }
+        Self { cell, step, pitch, left, right, bars, has_bars, width: (end + MARGIN).max(460.0), heads }
     }
 
     fn head_numbers(&self, scene: &mut Scene, top: f64, theme: &Theme) {

@@ -1,15 +1,17 @@
 //! When the vote stood: for the whole model and for every layer.
 
 use crate::chart::{GroupStyle, Marker, Settling, Theme};
-use crate::figure::export::Figure;
+use crate::figure::export::{Figure, Sheet};
 use crate::figure::font::{self, Weight};
 use crate::figure::page::{Page, SMALL};
 use crate::figure::plot::draw;
 use crate::figure::scene::{Anchor, Rect, Scene, Stroke, Text, VerticalAlign};
 
 impl Settling {
-    pub fn figure(&self, theme: &Theme) -> Figure {
-        let mut page = Page::new(720.0, &self.caption, theme);
+    pub fn figure<'a>(&self, sheet: impl Into<Sheet<'a>>) -> Figure {
+        let sheet = sheet.into();
+        let theme = sheet.theme;
+        let mut page = Page::new(720.0, &self.caption, sheet);
         let names = self.layers.iter().map(|(n, _)| font::width(n, SMALL, Weight::Regular)).fold(0.0, f64::max);
         let shift = (names - 26.0).max(0.0);
         let outer = page.take(190.0);

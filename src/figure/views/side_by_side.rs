@@ -3,25 +3,39 @@
 use crate::chart::palette::GroupStyle;
 use crate::chart::theme::Theme;
 use crate::chart::{Overview, Paint, Rgb, SideBySide, Unit};
-use crate::figure::export::Figure;
+use crate::figure::export::{Figure, Sheet};
 use crate::figure::font::{self, Weight};
 use crate::figure::page::{LABEL, LegendSwatch, MARGIN, Page, SMALL};
 use crate::figure::scene::{Anchor, Rect, Text, VerticalAlign};
 
 /// Room between the two.
 const BETWEEN: f64 = 24.0;
+/// Room for what is told of both, and the least for each of them.
+const TOLD: f64 = 90.0;
+const LEAST: f64 = 40.0;
 
 impl SideBySide {
-    pub fn figure(&self, theme: &Theme) -> Figure {
+    pub fn figure<'a>(&self, sheet: impl Into<Sheet<'a>>) -> Figure {
+        let sheet = sheet.into();
+        let theme = sheet.theme;
         let heads = self.sides.iter().flat_map(|side| &side.rows).map(|row| row.heads).max().unwrap_or(1).max(1);
         let names =
             self.rows.iter().map(|r| font::width(&r.site.to_string(), LABEL, Weight::Regular)).fold(30.0, f64::max);
         let layers = self.rows.len().max(1);
         let cell = (380.0 / heads as f64).min(720.0 / layers as f64).floor().clamp(3.0, 24.0);
         let step = cell + if cell >= 12.0 { 2.0 } else { 1.0 };
-        let wide = (heads as f64 * step).max(120.0);
         let left = (MARGIN + names + 8.0).ceil();
-        let mut page = Page::new(left + 2.0 * wide + BETWEEN + 90.0 + MARGIN, &self.caption, theme);
+        // What is left to each of the two.
+        let room = sheet.width.map_or(f64::INFINITY, |width| (width.floor() - left - BETWEEN - TOLD - MARGIN) / 2.0);
+        let room = room.max(LEAST);
+        let (cell, step) = if heads as f64 * step > room {
+            let step = room / heads as f64;
+            (step * 0.85, step)
+        } else {
+            (cell, step)
+        };
+        let wide = (heads as f64 * step).max(120.0_f64.min(room));
+        let mut page = Page::new(left + 2.0 * wide + BETWEEN + TOLD + MARGIN, &self.caption, sheet);
         self.legend(&mut page);
         let top = page.y;
         let lefts = [left, left + wide + BETWEEN];

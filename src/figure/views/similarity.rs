@@ -9,8 +9,8 @@ use crate::chart::raster::{Grid, Raster, Scale};
 use crate::chart::theme::Theme;
 use crate::chart::tree::Tree;
 use crate::chart::{Likeness, Similarity};
-use crate::figure::export::Figure;
-use crate::figure::page::{LegendSwatch, MARGIN, Page, SMALL};
+use crate::figure::export::{Figure, Sheet};
+use crate::figure::page::{CELL, LegendSwatch, MARGIN, Page, SMALL};
 use crate::figure::scene::{Anchor, Item, Rect, Scene, Stroke, Text, VerticalAlign};
 
 /// Height of the tree.
@@ -19,13 +19,17 @@ const TREE: f64 = 76.0;
 const STRIP: f64 = 7.0;
 
 impl Similarity {
-    pub fn figure(&self, theme: &Theme) -> Figure {
+    pub fn figure<'a>(&self, sheet: impl Into<Sheet<'a>>) -> Figure {
+        let sheet = sheet.into();
+        let theme = sheet.theme;
         let heads = self.groups.len();
         // Small layers show their numbers.
         let cell = if heads <= 12 { 34.0 } else { (560.0 / heads as f64).floor().clamp(4.0, 28.0) };
         let left = 34.0 + STRIP + 4.0;
+        let room = sheet.width.map_or(f64::INFINITY, |width| width.floor() - 2.0 * MARGIN - left - 14.0);
+        let cell = cell.min(room / heads as f64);
         let side = cell * heads as f64;
-        let mut page = Page::new((2.0 * MARGIN + left + side + 14.0).max(420.0), &self.caption, theme);
+        let mut page = Page::new((2.0 * MARGIN + left + side + 14.0).max(420.0), &self.caption, sheet);
         let scale = self.scale();
         let missing = self.matrix.has_missing().then_some((theme.missing, "no direction"));
         page.color_bar(&scale, self.likeness.label(), Unit::Plain, missing);
@@ -52,7 +56,8 @@ impl Similarity {
         let raster = Raster::from_grid(&sorted, &scale, theme.missing);
         page.scene.push(Item::Image { rect: square, raster });
         if heads <= 12 {
-            write_values(&mut page.scene, &sorted, &scale, square, cell, theme);
+            let least = if sheet.width.is_some() { CELL } else { SMALL };
+            write_values(&mut page.scene, &sorted, &scale, square, (cell, least), theme);
         }
         self.strips(&mut page.scene, &order, square, cell, theme);
         self.names(&mut page.scene, &order, square, cell, theme);
@@ -111,7 +116,15 @@ impl Similarity {
     }
 }
 
-fn write_values(scene: &mut Scene, sorted: &Grid, scale: &Scale, square: Rect, cell: f64, theme: &Theme) {
+/// Writes the numbers into cells of this size, where they fit: as large as others, or of the `least` size.
+fn write_values(
+    scene: &mut Scene,
+    sorted: &Grid,
+    scale: &Scale,
+    square: Rect,
+    (cell, least): (f64, f64),
+    theme: &Theme,
+) {
     let short = |v: f64| if v.is_nan() { String::new() } else { Unit::Plain.labels(&[v], 0.01).concat() };
     let whole = |v: f64| Unit::Count.format(v.round());
     let fits = scale.high <= 10.0;
@@ -120,8 +133,9 @@ fn write_values(scene: &mut Scene, sorted: &Grid, scale: &Scale, square: Rect, c
             let value = sorted.get(row, col);
             let at = [square.x + (col as f64 + 0.5) * cell, square.y + (row as f64 + 0.5) * cell];
             let text = if fits || value.is_nan() { short(value) } else { whole(value) };
-            let text = Text::new(text, at, SMALL, scale.color(value, theme.missing).ink());
-            if text.width() <= cell - 3.0 {
+            let color = scale.color(value, theme.missing).ink();
+            let sizes = [SMALL, least].map(|size| Text::new(text.clone(), at, size, color));
+            if let Some(text) = sizes.into_iter().find(|text| text.width() <= cell - 3.0) {
                 scene.text(text.anchored(Anchor::Middle, VerticalAlign::Middle));
             }
         }

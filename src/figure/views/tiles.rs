@@ -7,7 +7,7 @@ use crate::chart::raster::{Grid, Raster, Scale};
 use crate::chart::table::Table;
 use crate::chart::theme::Theme;
 use crate::chart::{Caption, GroupMap, Likeness, Similarity, VoteBars};
-use crate::figure::export::Figure;
+use crate::figure::export::{Figure, Sheet};
 use crate::figure::font::{self, Weight};
 use crate::figure::page::{LegendSwatch, MARGIN, Page, SMALL};
 use crate::figure::plot::{Axes, bar_rects, legend, limit_ends, stroke};
@@ -35,15 +35,22 @@ pub(super) trait Tile {
         Self: Sized;
 }
 
+/// Least width of a tile.
+const SMALLEST: f64 = 60.0;
+
 /// Draws a tile for every layer, in reading order.
-fn tiles<T: Tile + Clone + Send + Sync + 'static>(caption: &Caption, tiles: &[T], theme: &Theme) -> Figure {
+fn tiles<T: Tile + Clone + Send + Sync + 'static>(caption: &Caption, tiles: &[T], sheet: Sheet<'_>) -> Figure {
+    let theme = sheet.theme;
     let (columns, width) = match tiles.len() {
         0..=4 => (tiles.len().max(1), 220.0),
         5..=12 => (4, 200.0),
         13..=36 => (6, 150.0),
         n => (((n as f64 * 1.2).sqrt().ceil() as usize).min(12), 92.0),
     };
-    let mut page = Page::new((2.0 * MARGIN + columns as f64 * (width + 14.0) - 14.0).max(460.0), caption, theme);
+    let mut page = Page::new((2.0 * MARGIN + columns as f64 * (width + 14.0) - 14.0).max(460.0), caption, sheet);
+    // Where there is less room, tiles are smaller, and then fewer stand beside each other.
+    let columns = columns.min(((page.inner() + 14.0) / (SMALLEST + 14.0)) as usize).max(1);
+    let width = width.min((page.inner() + 14.0) / columns as f64 - 14.0);
     T::legend(tiles, &mut page);
     let height = T::height(width);
     for line in tiles.chunks(columns) {
@@ -71,22 +78,22 @@ fn tiles<T: Tile + Clone + Send + Sync + 'static>(caption: &Caption, tiles: &[T]
 
 impl Similarity {
     /// Every layer at once, small.
-    pub fn tiles(caption: &Caption, layers: &[Self], theme: &Theme) -> Figure {
-        tiles(caption, layers, theme)
+    pub fn tiles<'a>(caption: &Caption, layers: &[Self], sheet: impl Into<Sheet<'a>>) -> Figure {
+        tiles(caption, layers, sheet.into())
     }
 }
 
 impl GroupMap {
     /// Every layer at once, small, each under its mean silhouette.
-    pub fn tiles(caption: &Caption, layers: &[Self], theme: &Theme) -> Figure {
-        tiles(caption, layers, theme)
+    pub fn tiles<'a>(caption: &Caption, layers: &[Self], sheet: impl Into<Sheet<'a>>) -> Figure {
+        tiles(caption, layers, sheet.into())
     }
 }
 
 impl VoteBars {
     /// Every layer at once, small, each with an axis of its own.
-    pub fn tiles(caption: &Caption, layers: &[Self], theme: &Theme) -> Figure {
-        tiles(caption, layers, theme)
+    pub fn tiles<'a>(caption: &Caption, layers: &[Self], sheet: impl Into<Sheet<'a>>) -> Figure {
+        tiles(caption, layers, sheet.into())
     }
 }
 

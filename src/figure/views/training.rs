@@ -1,8 +1,8 @@
 //! Measures of a training run over its steps, one plot below the other.
 
 use crate::chart::plot::Plot;
-use crate::chart::{GroupStyle, Theme, TrainingCurves};
-use crate::figure::export::Figure;
+use crate::chart::{GroupStyle, TrainingCurves};
+use crate::figure::export::{Figure, Sheet};
 use crate::figure::font::{self, Weight};
 use crate::figure::page::{Page, SMALL};
 use crate::figure::plot::draw;
@@ -12,12 +12,14 @@ use crate::figure::scene::{Anchor, Rect, Text, VerticalAlign};
 const PLOT: f64 = 168.0;
 
 impl TrainingCurves {
-    pub fn figure(&self, theme: &Theme) -> Figure {
-        let mut page = Page::new(760.0, &self.caption, theme);
+    pub fn figure<'a>(&self, sheet: impl Into<Sheet<'a>>) -> Figure {
+        let sheet = sheet.into();
+        let theme = sheet.theme;
+        let mut page = Page::new(760.0, &self.caption, sheet);
         let plots = self.plots();
         // Room on the right for the names of lines.
         let names = plots.iter().flat_map(|p| &p.series).map(|s| font::width(&s.name, SMALL, Weight::Regular));
-        let names = names.fold(0.0, f64::max).min(170.0) + 24.0;
+        let names = names.fold(0.0, f64::max).min(170.0).min(page.inner() * 0.3) + 24.0;
         // Plots below each other line up although their ticks differ in width.
         let widest = plots.iter().map(y_width).fold(0.0, f64::max);
         for (i, plot) in plots.iter().enumerate() {

@@ -1,16 +1,18 @@
 //! The vote of one layer: how often each head was chosen, how clearly, and when the result stood.
 
+use crate::chart::VoteBars;
 use crate::chart::plot::Plot;
-use crate::chart::{Theme, VoteBars};
-use crate::figure::export::Figure;
+use crate::figure::export::{Figure, Sheet};
 use crate::figure::page::Page;
 use crate::figure::plot::{Axes, draw, draw_within, legend};
 
 impl VoteBars {
-    pub fn figure(&self, theme: &Theme) -> Figure {
+    pub fn figure<'a>(&self, sheet: impl Into<Sheet<'a>>) -> Figure {
+        let sheet = sheet.into();
+        let theme = sheet.theme;
         let heads = self.shares.len();
         let width = (heads as f64 * 26.0 + 100.0).clamp(540.0, 960.0);
-        let mut page = Page::new(width, &self.caption, theme);
+        let mut page = Page::new(width, &self.caption, sheet);
         let shares = self.shares_plot();
         page.legend(&legend(&shares, theme));
         bars(&mut page, &shares, 240.0);

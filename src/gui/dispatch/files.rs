@@ -207,7 +207,7 @@ impl App {
                     PictureColors::Dark => &Theme::DARK,
                 };
                 self.write(path, move |path| {
-                    let (figure, scale) = draw()?.figure(theme).sized(look.size);
+                    let (figure, scale) = draw()?.printed(theme, look.size);
                     let out = claim(&figure, path, &[])?;
                     write(&figure, out.path(), scale)
                 });

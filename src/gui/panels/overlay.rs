@@ -188,9 +188,21 @@ fn picture_look(ui: &mut Ui, cx: Cx<'_>) {
         };
         let sizes = [
             (PictureSize::Screen, "Screen", "As on the screen; a PNG with two pixels to a point"),
-            (PictureSize::Column, "Column", "85 mm wide, a column of a paper; a PNG with 300 pixels to an inch"),
-            (PictureSize::Page, "Page", "170 mm wide, the text of a page; a PNG with 300 pixels to an inch"),
-            (PictureSize::Text(points), "By its labels", "As large as it takes for labels to have this size"),
+            (
+                PictureSize::Column,
+                "Column",
+                "85 mm wide, a column of a paper, with words of 7 points or more; a PNG with 300 pixels to an inch",
+            ),
+            (
+                PictureSize::Page,
+                "Page",
+                "170 mm wide, the text of a page, with words of 7 points or more; a PNG with 300 pixels to an inch",
+            ),
+            (
+                PictureSize::Text(points),
+                "By its labels",
+                "As large as it takes for labels to have this size, and no wider than a page",
+            ),
         ];
         choice(ui, cx, "Size", &mut look.size, &sizes);
         if let PictureSize::Text(points) = &mut look.size {
