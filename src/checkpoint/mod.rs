@@ -48,7 +48,6 @@ pub(crate) use piece_merges::piece_merges;
 pub use record_file::RecordFile;
 pub(crate) use snapshot::{MODELS, Snapshot, model_name};
 pub use tensor_file::TensorFile;
-#[cfg(feature = "hub")]
 pub(crate) use tensor_file::free_bytes;
 pub use work_folder::{Taking, WorkFolder};
 pub(crate) use write::write_with;

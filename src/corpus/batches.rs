@@ -102,8 +102,16 @@ impl Producer<'_> {
         };
         let (mut waiting, mut held) = (Vec::with_capacity(size * window), 0);
         let mut index = 0u64;
-        for example in self.corpus.origin.examples()? {
+        let is_cut = self.corpus.spool.as_ref().is_some_and(|spool| spool.is_cut());
+        let mut examples = self.corpus.origin.examples()?.peekable();
+        while let Some(example) = examples.next() {
             let example = example?;
+            // What is last may have been cut too.
+            if is_cut && examples.peek().is_none() {
+                return Err(Error::new("the pipe holds more than was read of it, and these batches need it")
+                    .at(self.corpus.input().path())
+                    .hint("save it to a file first"));
+            }
             let block = index / size as u64;
             index += 1;
             if !settings.has(block) {

@@ -21,7 +21,7 @@ use super::prompts::{SentencePrompts, embeds};
 use super::retrieval::RetrievalFolder;
 use super::settings::{BatchOrder, CorpusPart, CorpusSettings, DataColumns, Input, Purpose};
 use super::spoken::SpokenTexts;
-use super::spool::Spool;
+use super::spool::{Spool, enough};
 use super::text::{TextFile, UsualLength, length_note, usual_length};
 use super::tokenizer::TextTokenizer;
 use super::tokens::TokenLines;
@@ -91,7 +91,7 @@ impl Corpus {
         if !(0.0..=1.0).contains(&settings.masking.share) {
             return Err(Error::usage(format!("a share of {} masked tokens is not in 0 to 1", settings.masking.share)));
         }
-        let mut spool = Spool::of(input, ticket)?.map(Arc::new);
+        let mut spool = Spool::of(input, enough(input, settings, intake), ticket)?.map(Arc::new);
         let named = input;
         if settings.preset.is_some() {
             let Input::Text(_) = input else {

@@ -50,6 +50,11 @@ impl PassingReader {
         })?;
         Ok(Self { pieces, rest: Cursor::default(), ticket: ticket.clone() })
     }
+
+    /// From here on another work's wish to stop is heard.
+    pub(super) fn hear(&mut self, ticket: &Ticket) {
+        self.ticket = ticket.clone();
+    }
 }
 
 impl Read for PassingReader {

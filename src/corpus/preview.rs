@@ -47,7 +47,7 @@ impl InputPreview {
     /// # Errors
     /// Where the input cannot be read at all.
     pub fn of(input: &Input, folder: &Path, intake: &Intake, count: usize, ticket: &Ticket) -> Result<Option<Self>> {
-        let spool = Spool::of(input, ticket)?;
+        let spool = Spool::of(input, None, ticket)?;
         let copy = spool.as_ref().map_or_else(|| input.clone(), |spool| spool.input(input));
         let (path, named) = (copy.path(), input.path());
         match input {
