@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::checkpoint::{FileKind, OutFile, write_atomically};
+use crate::checkpoint::{FileKind, OutFile, read_text, write_atomically};
 use crate::error::{Error, Result};
 
 /// A document with a name and a version in its head; unknown keys are ignored when read.
@@ -83,7 +83,7 @@ pub trait Document: Serialize + DeserializeOwned {
     /// Where it cannot be read, or is no text; says what makes such a file.
     fn text_of(path: &Path) -> Result<String> {
         let (noun, maker) = (Self::NOUN, Self::MAKER);
-        std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        read_text(path).map_err(|error| match error.kind() {
             ErrorKind::NotFound => Error::new(format!("there is no {noun} of this name"))
                 .caused_by(error)
                 .at(path)

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
+use super::regular::read_text;
 use crate::error::{Error, Result};
 
 /// No model comes near this many layers, heads or units; larger numbers are refused before they size anything.
@@ -65,7 +66,7 @@ impl Config {
         if meta.len() > LARGEST_FILE_BYTES {
             return Err(Error::new("the configuration is too large to be one").at(path));
         }
-        let text = std::fs::read_to_string(path).map_err(|e| place(e.into()))?;
+        let text = read_text(path).map_err(|e| place(e.into()))?;
         let value = parse(&text).map_err(place)?;
         if !value.is_object() {
             return Err(Error::new("the configuration is not a JSON object").at(path));

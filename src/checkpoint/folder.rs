@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::header::{TensorEntry, read_header};
 use super::no_checkpoint::{explain_file, explain_folder};
 use super::pickle::read_pickle_header;
+use super::regular::{open_file, read_text};
 use super::{Config, GgufTensors, Stored};
 use crate::error::{Error, Result};
 use crate::words::{counted, hexadecimal};
@@ -110,7 +111,7 @@ impl Checkpoint {
                     None => order.push(name),
                 }
             }
-            let file = File::open(&path).map_err(|e| Error::from(e).at(&path))?;
+            let file = open_file(&path).map_err(|e| Error::from(e).at(&path))?;
             shards.push((path, Arc::new(file)));
         }
         if order.is_empty() {
@@ -138,7 +139,7 @@ impl Checkpoint {
             tensors.insert(name.clone(), TensorInfo { stored, shape, bytes, begin, shard: 0 });
         }
         order.sort();
-        let file = File::open(&path).map_err(|e| Error::from(e).at(&path))?;
+        let file = open_file(&path).map_err(|e| Error::from(e).at(&path))?;
         Ok(Self {
             folder: path.clone(),
             config,
@@ -335,7 +336,7 @@ fn shard_names(folder: &Path) -> Result<Vec<String>> {
         let what = format!("neither {}, {} nor their indices are there", SINGLE[0], SINGLE[1]);
         return Err(Error::new(what).at(folder).hint("give a folder in Hugging Face layout"));
     };
-    let text = std::fs::read_to_string(&index_path).map_err(|e| Error::from(e).at(&index_path))?;
+    let text = read_text(&index_path).map_err(|e| Error::from(e).at(&index_path))?;
     let index: Index = serde_json::from_str(&text).map_err(|e| Error::from(e).at(&index_path))?;
     let mut names: Vec<String> = index.weight_map.into_values().collect();
     names.sort();

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::hidden::HIDDEN;
+use super::regular::read_file;
 use crate::error::{Error, Result};
 
 /// The files that a record lists under `files`, by their paths from its folder; none where there is no such record.
@@ -15,7 +16,7 @@ pub(super) fn listed_files(record: &Path) -> BTreeSet<PathBuf> {
     struct FileList {
         files: Vec<PathBuf>,
     }
-    let read = || serde_json::from_slice::<FileList>(&fs::read(record).ok()?).ok();
+    let read = || serde_json::from_slice::<FileList>(&read_file(record).ok()?).ok();
     read().map(|list| list.files.into_iter().collect()).unwrap_or_default()
 }
 

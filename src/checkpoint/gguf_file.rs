@@ -11,6 +11,7 @@ use candle_core::quantized::{GgmlDType, ggml_file};
 use candle_core::{Device, Tensor};
 
 use super::gguf_names::{ALIGNMENT, TYPES};
+use super::regular::open_file;
 use crate::error::{Error, Result};
 
 /// Axes of a tensor at most.
@@ -47,7 +48,7 @@ impl GgufFile {
     /// # Errors
     /// Where it is no GGUF file, or says of itself what its length cannot hold.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::from(e).at(path))?;
+        let file = open_file(path).map_err(|e| Error::from(e).at(path))?;
         let length = file.metadata().map_err(|e| Error::from(e).at(path))?.len();
         let mut header = Header { file: BufReader::new(file), left: length, length };
         let read = header.read().map_err(|e| {
@@ -121,7 +122,7 @@ impl GgufFile {
             return Err(wrong(Error::new(format!("it has {all} rows, {} were asked for", from.saturating_add(count)))));
         }
         let read = || -> Result<Tensor> {
-            let mut file = File::open(&self.path)?;
+            let mut file = open_file(&self.path)?;
             file.seek(SeekFrom::Start(place.begin + (from * row_bytes) as u64))?;
             // Its place was checked against the length of the file when it was opened.
             let mut bytes = vec![0u8; count * row_bytes];

@@ -1,7 +1,6 @@
 //! The header of one safetensors file.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use candle_core::DType;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
+use super::regular::open_file;
 use crate::error::{Error, Result};
 use crate::tensor::Precision;
 
@@ -170,13 +170,13 @@ pub(super) fn read_header_with_metadata(path: &Path) -> Result<(Vec<TensorEntry>
 pub fn lfs_pointer(path: &Path) -> Option<Error> {
     const BEGINNING: &[u8] = b"version https://git-lfs";
     let mut beginning = [0u8; BEGINNING.len()];
-    File::open(path).ok()?.read_exact(&mut beginning).ok()?;
+    open_file(path).ok()?.read_exact(&mut beginning).ok()?;
     let what = "this is a Git LFS pointer, not the file that it stands for";
     (beginning == BEGINNING).then(|| Error::new(what).hint("run 'git lfs pull' in the repository"))
 }
 
 fn read_unplaced(path: &Path) -> Result<(Vec<TensorEntry>, HashMap<String, String>)> {
-    let mut file = File::open(path)?;
+    let mut file = open_file(path)?;
     let about = file.metadata()?;
     if about.is_dir() {
         return Err(std::io::Error::from(std::io::ErrorKind::IsADirectory).into());

@@ -1,12 +1,13 @@
 //! Files that a command is going to write: whether they may be written is found out before the work.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::hidden::sweep;
+use super::regular::open_file;
 use super::{Lock, folder_of};
 use crate::error::{Error, Result};
 
@@ -55,21 +56,21 @@ fn format_of(path: &Path) -> Option<String> {
     struct FileStart {
         format: String,
     }
-    let head: FileStart = serde_json::from_reader(BufReader::new(File::open(path).ok()?)).ok()?;
+    let head: FileStart = serde_json::from_reader(BufReader::new(open_file(path).ok()?)).ok()?;
     Some(head.format)
 }
 
 /// The first bytes of a file, `most` at most.
 fn beginning(path: &Path, most: usize) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(most as u64).read_to_end(&mut bytes).ok()?;
+    open_file(path).ok()?.take(most as u64).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 
 /// The metadata of a safetensors file, where it is one.
 fn metadata(path: &Path) -> Option<serde_json::Map<String, serde_json::Value>> {
     const LARGEST: u64 = 100_000_000;
-    let mut file = File::open(path).ok()?;
+    let mut file = open_file(path).ok()?;
     let mut length = [0; 8];
     file.read_exact(&mut length).ok()?;
     let length = u64::from_le_bytes(length);

@@ -1,7 +1,6 @@
 //! Safetensors files of this program's own: tensors, and one JSON record that says what they are.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::header::{TensorEntry, read_header_with_metadata};
+use super::regular::open_file;
 use super::write::write_safetensors_with;
 use super::{FileKind, MARKER, Stored, TensorPlan, tensor_bytes};
 use crate::error::{Error, Result};
@@ -87,7 +87,7 @@ impl RecordFile {
         if entry.shape != shape || !entry.stored.dtype().is_float() {
             return Err(Error::new(format!("'{name}' is {:?}, not {shape:?} floats", entry.shape)));
         }
-        let mut file = File::open(&self.path)?;
+        let mut file = open_file(&self.path)?;
         file.seek(SeekFrom::Start(entry.begin))?;
         // The header was checked against the length of the file before memory is asked for.
         let mut bytes = vec![0u8; entry.bytes];

@@ -11,7 +11,7 @@ use super::intake::{ImageSizes, Intake, SourceKind};
 use super::origin::{Examples, Origin, Total};
 use super::resample::{Filter, RgbImage};
 use super::task_intake::TaskIntake;
-use crate::checkpoint::Config;
+use crate::checkpoint::{Config, read_file};
 use crate::error::{Error, Result};
 use crate::network::ProblemType;
 use crate::task::Ticket;
@@ -54,7 +54,7 @@ impl Images {
             let reader = reader(file)?;
             let is_jpeg = reader.format() == Some(ImageFormat::Jpeg);
             reader.into_dimensions().map_err(|e| unreadable(&e, file))?;
-            if is_jpeg && !has_end(&std::fs::read(file).map_err(|e| unreadable(&e, file))?) {
+            if is_jpeg && !has_end(&read_file(file).map_err(|e| unreadable(&e, file))?) {
                 return Err(unreadable(&"it is cut short", file));
             }
             ticket.advance(1)?;

@@ -12,7 +12,7 @@ use super::intake::{ImageSizes, Intake, PositionIds, SourceKind};
 use super::labels::GivenLabel;
 use super::origin::{Examples, Origin, Total};
 use super::tokens::{decoder_row, unused_note};
-use crate::checkpoint::{Stored, TensorEntry, read_header};
+use crate::checkpoint::{Stored, TensorEntry, open_file, read_header};
 use crate::error::{Error, Result};
 use crate::network::{Objective, TaskKind};
 use crate::task::Ticket;
@@ -62,7 +62,7 @@ impl NamedTensors {
 
 impl Origin for NamedTensors {
     fn examples(&self) -> Result<Examples> {
-        let mut file = File::open(&self.path).map_err(|e| Error::from(e).at(&self.path))?;
+        let mut file = open_file(&self.path).map_err(|e| Error::from(e).at(&self.path))?;
         let (layout, intake, path) = (self.layout.clone(), self.intake.clone(), self.path.clone());
         Ok(Box::new((0..layout.sequences).map(move |row| {
             layout.example(&mut file, row, &intake).map_err(|e| e.within(format_args!("row {row}")).at(&path))

@@ -25,6 +25,7 @@ use super::spool::{Spool, enough};
 use super::text::{TextFile, UsualLength, length_note, usual_length};
 use super::tokenizer::TextTokenizer;
 use super::tokens::TokenLines;
+use crate::checkpoint::open_file;
 use crate::error::{Error, Result};
 use crate::network::{Extent, NetworkSpec};
 use crate::task::Ticket;
@@ -324,7 +325,7 @@ pub(crate) fn fingerprint_of<P: AsRef<Path>>(files: &[P], ticket: &Ticket) -> Re
     let mut hash = Sha256::new();
     let mut buffer = vec![0u8; 1 << 20];
     for path in files.iter().map(AsRef::as_ref) {
-        let mut file = std::fs::File::open(path).map_err(|e| Error::from(e).at(path))?;
+        let mut file = open_file(path).map_err(|e| Error::from(e).at(path))?;
         if files.len() > 1 {
             hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
         }

@@ -1,7 +1,6 @@
 //! Rows of Parquet files.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::Path;
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -10,6 +9,7 @@ use parquet::record::{Field, Row};
 use serde_json::{Map, Number, Value};
 
 use super::guard::guarded;
+use crate::checkpoint::open_file;
 use crate::error::{Error, Result};
 
 /// Most bytes of a column of one row group, which is unpacked at once.
@@ -36,7 +36,7 @@ impl ParquetRows {
     /// # Errors
     /// Where it is no Parquet file.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::from(e).at(path))?;
+        let file = open_file(path).map_err(|e| Error::from(e).at(path))?;
         let size = i64::try_from(file.metadata()?.len()).unwrap_or(i64::MAX);
         guarded(
             |why| unreadable(why),

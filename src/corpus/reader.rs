@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::settings::Input;
+use crate::checkpoint::open_file;
 use crate::error::{Error, Result};
 
 /// Bytes read at a time.
@@ -33,7 +34,7 @@ pub(super) struct TextReader {
 
 impl TextReader {
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::from(e).at(path))?;
+        let file = open_file(path).map_err(|e| Error::from(e).at(path))?;
         Ok(Self { path: path.to_path_buf(), file, held: Vec::new(), consumed: 0, ended: false })
     }
 
@@ -113,7 +114,7 @@ fn is_text(path: &Path) -> Result<()> {
 /// The first bytes of a file, `most` at most; none of one that cannot be read.
 fn beginning(path: &Path, most: usize) -> Vec<u8> {
     let mut first = Vec::new();
-    let _ = File::open(path).and_then(|file| file.take(most as u64).read_to_end(&mut first));
+    let _ = open_file(path).and_then(|file| file.take(most as u64).read_to_end(&mut first));
     first
 }
 

@@ -1,13 +1,13 @@
 //! SQuAD as it is published (Rajpurkar et al. 2016, 2018): one JSON document of articles, their paragraphs and the questions
 //! that these answer. Rows are those of the same set in columns.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::checkpoint::open_file;
 use crate::error::{Error, Result};
 
 /// Bytes of the largest document that is read, all of it at once; the published ones have some 40 million.
@@ -68,7 +68,7 @@ impl SquadRows {
     pub(super) fn open(path: &Path, named: &Path) -> Result<Self> {
         let place = |e: std::io::Error| Error::from(e).at(named);
         let lines = "write an object in each line (.jsonl)";
-        let file = File::open(path).map_err(place)?;
+        let file = open_file(path).map_err(place)?;
         let mut bytes = Vec::new();
         file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(place)?;
         if bytes.len() as u64 > LARGEST {

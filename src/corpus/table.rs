@@ -10,6 +10,7 @@ use super::parquet_rows::ParquetRows;
 use super::reader::not_utf8;
 use super::squad::SquadRows;
 use super::unique_keys::UniqueKeys;
+use crate::checkpoint::open_file;
 use crate::error::{Error, Result};
 
 /// No row of a data set comes near so many bytes.
@@ -55,7 +56,7 @@ fn is_pipe(named: &Path) -> bool {
 fn sniffed(path: &Path) -> Result<&'static str> {
     let place = |e: std::io::Error| Error::from(e).at(path);
     let mut start = Vec::new();
-    let file = File::open(path).map_err(place)?;
+    let file = open_file(path).map_err(place)?;
     BufReader::new(file.take(LONGEST_ROW)).read_until(b'\n', &mut start).map_err(place)?;
     let line = start.trim_ascii();
     let is_row = |row: &Map<String, Value>| !row.get("data").is_some_and(Value::is_array);
@@ -111,7 +112,7 @@ impl TableReader {
                 return Err(Error::new(what).at(named).hint(format!("give {ENDINGS}")));
             }
         };
-        let file = File::open(path).map_err(|e| Error::from(e).at(path))?;
+        let file = open_file(path).map_err(|e| Error::from(e).at(path))?;
         let file = BufReader::with_capacity(1 << 18, file);
         let parquet = (format == RowFormat::Parquet).then(|| ParquetRows::open(path)).transpose();
         let parquet = parquet.map_err(|e| e.at(path))?;

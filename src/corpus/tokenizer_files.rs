@@ -10,6 +10,7 @@ use super::vocabulary::{
     self, BuiltTokenizer, NumberedPieces, SPECIAL, TokenizerBuilder, TokenizerSettings, add_all, added_texts,
     check_rules, content, described, heed_switches, optional,
 };
+use crate::checkpoint::read_file;
 use crate::error::{Error, Result};
 
 /// Where a tokenizer is whole.
@@ -82,7 +83,7 @@ fn longest(config: &Map<String, Value>) -> Option<usize> {
 /// What `tokenizer.json` says, where `config` says nothing else of how text is prepared.
 fn from_file(folder: &Path, config: &Map<String, Value>) -> Result<Tokenizer> {
     let path = folder.join(FILE);
-    let bytes = std::fs::read(&path)
+    let bytes = read_file(&path)
         .map_err(|e| Error::new(format!("cannot read the tokenizer: {e}")).at(&path).hint(vocabulary::ANOTHER_WAY))?;
     let wrong = |e: &dyn std::fmt::Display| Error::new(format!("not a tokenizer.json that can be read: {e}")).at(&path);
     let mut file: Value = serde_json::from_slice(&bytes).map_err(|e| wrong(&e))?;

@@ -14,6 +14,7 @@ use super::intake::Intake;
 use super::labels::GivenLabel;
 use super::origin::{Examples, Origin, Total};
 use super::unique_keys::twice;
+use crate::checkpoint::open_file;
 use crate::error::{Error, Result};
 use crate::network::TaskKind;
 use crate::task::Ticket;
@@ -153,7 +154,7 @@ struct TokenLineReader {
 
 impl TokenLineReader {
     fn open(path: &Path, intake: &Intake) -> Result<Self> {
-        let file = File::open(path).map_err(|e| Error::from(e).at(path))?;
+        let file = open_file(path).map_err(|e| Error::from(e).at(path))?;
         let file = BufReader::with_capacity(1 << 18, file);
         Ok(Self {
             path: path.to_path_buf(),

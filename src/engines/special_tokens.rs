@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::checkpoint::read_file;
+
 /// `tokenizer_config.json` and `special_tokens_map.json`, as far as they are there.
 pub(super) struct SpecialTokens {
     files: [Option<Value>; 2],
@@ -12,8 +14,7 @@ pub(super) struct SpecialTokens {
 impl SpecialTokens {
     /// Those of the model in `folder`.
     pub(super) fn read(folder: &Path) -> Self {
-        let own =
-            |name: &str| -> Option<Value> { serde_json::from_slice(&std::fs::read(folder.join(name)).ok()?).ok() };
+        let own = |name: &str| -> Option<Value> { serde_json::from_slice(&read_file(folder.join(name)).ok()?).ok() };
         Self { files: [own("tokenizer_config.json"), own("special_tokens_map.json")] }
     }
 

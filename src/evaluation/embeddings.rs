@@ -10,7 +10,7 @@ use super::answers::Answer;
 use super::metrics::{TaskMetric, mean, pairs, spearman};
 use super::quality::Candidate;
 use super::similarity::cosine;
-use crate::checkpoint::Config;
+use crate::checkpoint::{Config, read_file};
 use crate::corpus::{Corpus, Purpose, Relevance};
 use crate::error::{Error, Result};
 use crate::network::NoProbe;
@@ -62,7 +62,7 @@ impl SentencePooling {
         let missing =
             |e| Error::from(e).at(&path).hint("it says how sentences are pooled: take a sentence-transformers folder");
         let modules: Vec<Map<String, Value>> =
-            serde_json::from_slice(&std::fs::read(&path).map_err(missing)?).map_err(|e| Error::from(e).at(&path))?;
+            serde_json::from_slice(&read_file(&path).map_err(missing)?).map_err(|e| Error::from(e).at(&path))?;
         let (mut modes, mut normalizes) = (None, false);
         for module in &modules {
             let word = |key: &str| module.get(key).and_then(Value::as_str).unwrap_or_default();

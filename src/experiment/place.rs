@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Arm, ExperimentPlan, Stem};
-use crate::checkpoint::{Taking, WorkFolder, write_atomically};
+use crate::checkpoint::{Taking, WorkFolder, read_file, write_atomically};
 use crate::error::{Error, Result};
 use crate::words::first_difference;
 
@@ -126,7 +126,7 @@ fn owns(file: &Path) -> bool {
 }
 
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = fs::read(path).map_err(|e| Error::from(e).at(path))?;
+    let bytes = read_file(path).map_err(|e| Error::from(e).at(path))?;
     serde_json::from_slice(&bytes).map_err(|e| Error::from(e).at(path))
 }
 

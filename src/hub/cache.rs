@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::HubName;
-use crate::checkpoint::{MODELS, Snapshot, is_gguf, missing_weights};
+use crate::checkpoint::{MODELS, Snapshot, is_gguf, missing_weights, read_text};
 use crate::error::{Error, Result};
 
 /// The branch that is meant where none is named.
@@ -167,7 +167,7 @@ fn collect_refs(folder: &Path, before: &str, depth: usize, found: &mut Vec<Strin
 fn commit_of(repository: &Path, revision: &str) -> Option<String> {
     let path = repository.join("refs").join(revision);
     let is_small = fs::metadata(&path).is_ok_and(|m| m.is_file() && m.len() <= LONGEST_REF);
-    let commit = fs::read_to_string(path).ok().filter(|_| is_small)?.trim().to_owned();
+    let commit = read_text(path).ok().filter(|_| is_small)?.trim().to_owned();
     let is_plain = !commit.is_empty() && commit.chars().all(|c| c.is_ascii_alphanumeric());
     is_plain.then_some(commit)
 }

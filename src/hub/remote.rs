@@ -8,6 +8,7 @@ use ureq::http::{HeaderMap, StatusCode};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, BodyReader};
 
+use crate::checkpoint::read_text;
 use crate::error::{Error, Result};
 
 /// The hub where the environment names no other.
@@ -54,7 +55,7 @@ impl Hub {
         let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.to_owned());
         let path = variable("HF_TOKEN_PATH")
             .map_or_else(|| super::cache::hub_home(|name| variable(name).map(Into::into)).join("token"), Into::into);
-        let token = variable("HF_TOKEN").or_else(|| std::fs::read_to_string(path).ok());
+        let token = variable("HF_TOKEN").or_else(|| read_text(path).ok());
         Self::at(&endpoint, token)
     }
 

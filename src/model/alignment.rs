@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::Model;
+use crate::checkpoint::read_file;
 use crate::network::{Head, Site, SiteKind};
 
 /// The file and the key that name them, as pairs of layer and head.
@@ -16,7 +17,7 @@ impl Model {
     /// model does not have are left out.
     pub fn alignment_heads(&self) -> BTreeSet<Head> {
         let path = self.checkpoint().folder().join(ALIGNMENT_FILE);
-        let file: Option<Value> = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let file: Option<Value> = read_file(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let pairs = file.as_ref().and_then(|file| file.get(ALIGNMENT_KEY)?.as_array()).map_or(&[][..], Vec::as_slice);
         let head = |pair: &Value| {
             let number = |at: usize| usize::try_from(pair.get(at)?.as_u64()?).ok();

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::slots::{Slot, Slots};
-use crate::checkpoint::write_atomically;
+use crate::checkpoint::{read_file, write_atomically};
 use crate::error::Result;
 use crate::model::{ALIGNMENT_FILE as FILE, ALIGNMENT_KEY as KEY};
 use crate::network::{Site, SiteKind};
@@ -17,7 +17,7 @@ use crate::network::{Site, SiteKind};
 /// Where the file cannot be written.
 pub(super) fn renumber_alignment(folder: &Path, slots: &Slots) -> Result<Option<String>> {
     let path = folder.join(FILE);
-    let Ok(bytes) = std::fs::read(&path) else { return Ok(None) };
+    let Ok(bytes) = read_file(&path) else { return Ok(None) };
     let Ok(mut file) = serde_json::from_slice::<Value>(&bytes) else { return Ok(None) };
     let Some(pairs) = file.get(KEY).and_then(Value::as_array) else { return Ok(None) };
     let (all, mut kept) = (pairs.len(), Vec::with_capacity(pairs.len()));

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Counts, ExportFormat, InputKind, OutputFormat, Report, StageQuality, TrainedRecord, opens_in_words};
+use crate::checkpoint::read_text;
 use crate::corpus::InputUnit;
 use crate::evaluation::{Comparison, Measured};
 use crate::model::Model;
@@ -255,7 +256,7 @@ fn front_matter(
 
 /// The card that lies beside the source, empty where there is none.
 fn source_card(model: &Model) -> String {
-    std::fs::read_to_string(model.checkpoint().folder().join("README.md")).unwrap_or_default()
+    read_text(model.checkpoint().folder().join("README.md")).unwrap_or_default()
 }
 
 /// The hub name of the source, called `source`: where it lies in the hub's cache, else where it is an earlier export whose

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::RECORD;
 use super::remote::is_module;
-use crate::checkpoint::Snapshot;
+use crate::checkpoint::{Snapshot, open_file, read_file};
 use crate::error::{Error, Result};
 
 /// Endings of files that hold weights, compiled models or training state; stale beside new weights.
@@ -114,7 +114,7 @@ fn copy_folder(source: &Path, target: &Path, inside: &Path, wanted: impl Fn(&str
         let path = target.join(&relative);
         let make = || -> std::io::Result<()> {
             fs::create_dir_all(path.parent().unwrap_or(target))?;
-            let mut reader = fs::File::open(entry.path())?;
+            let mut reader = open_file(entry.path())?;
             let mut writer = fs::File::create(&path)?;
             std::io::copy(&mut reader, &mut writer)?;
             writer.sync_all()
@@ -149,7 +149,7 @@ fn is_ours(source: &Path, name: &str) -> bool {
 /// Folders that `modules.json` names, each a plain name inside the model.
 fn module_folders(source: &Path) -> Vec<PathBuf> {
     let Some(Value::Array(modules)) =
-        fs::read(source.join(MODULES)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        read_file(source.join(MODULES)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok())
     else {
         return Vec::new();
     };

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Stage, StepParts};
-use crate::checkpoint::write_atomically;
+use crate::checkpoint::{read_text, write_atomically};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::TranslationScore;
 use crate::network::Site;
@@ -145,14 +145,14 @@ impl MetricsLog {
 
     /// The records of a folder that can be read, oldest first: a kill may have cut the last line short.
     pub fn readable(folder: &Path) -> Vec<Record> {
-        let text = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap_or_default();
+        let text = read_text(folder.join("metrics.jsonl")).unwrap_or_default();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// All records of a folder, oldest first.
     pub fn read(folder: &Path) -> Result<Vec<Record>> {
         let path = folder.join("metrics.jsonl");
-        let text = std::fs::read_to_string(&path).map_err(|e| Error::from(e).at(&path))?;
+        let text = read_text(&path).map_err(|e| Error::from(e).at(&path))?;
         text.lines().map(|line| serde_json::from_str(line).map_err(|e| Error::from(e).at(&path))).collect()
     }
 }

@@ -1,6 +1,5 @@
 //! What training from scratch needs before its first step: a configuration, and a tokenizer that fits it.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use tokenizers::{
     AddedToken, DecoderWrapper, Model, ModelWrapper, PostProcessorWrapper, PreTokenizerWrapper, Tokenizer,
 };
 
-use crate::checkpoint::{Config, write_atomically};
+use crate::checkpoint::{Config, open_file, write_atomically};
 use crate::corpus::{Input, Spool, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::pruning::copy_side_files;
@@ -114,7 +113,7 @@ fn train_tokenizer(path: &Path, columns: Columns, size: usize, paired: bool, tic
         .special_tokens(special.to_vec())
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect());
     let mut trainer = tokenizers::models::TrainerWrapper::BpeTrainer(trainer.build());
-    let file = File::open(path).map_err(|e| Error::from(e).at(path))?;
+    let file = open_file(path).map_err(|e| Error::from(e).at(path))?;
     // A line that is no UTF-8 ends the text here; reading the corpus reports it.
     let lines = BufReader::new(file).lines().map_while(std::result::Result::ok);
     let texts = lines.flat_map(move |line| columns.of(&format!("{line}\n")));

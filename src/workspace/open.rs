@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::beside::moments_of;
 use super::{ModelRef, Workspace};
 use crate::analysis::{Analysis, Document, Moments};
-use crate::checkpoint::is_gguf;
+use crate::checkpoint::{is_gguf, read_text};
 use crate::corpus::Input;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -64,7 +64,7 @@ pub fn open_place(path: &Path, ticket: &Ticket) -> Result<OpenedPath> {
         return Err(Error::new("too large for a workspace, a plan or an analysis").at(path).hint("check the path"));
     }
     ticket.stage("reading the file", None, "files");
-    let text = std::fs::read_to_string(path).map_err(|e| Error::from(e).at(path))?;
+    let text = read_text(path).map_err(|e| Error::from(e).at(path))?;
     let fields: Map<String, Value> = serde_json::from_str(&text).map_err(|e| Error::from(e).at(path))?;
     let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or("plan").to_owned();
     match fields.get("format").and_then(Value::as_str) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::beside::{remove_moments, write_moments};
 use super::{ProgramSettings, Stamps, Workspace};
 use crate::analysis::{Analysis, Document};
-use crate::checkpoint::write_atomically;
+use crate::checkpoint::{read_text, write_atomically};
 use crate::error::{Error, Result};
 
 /// A folder with settings and an autosaved workspace per model. Its analysis lies in a file of its own, because it is
@@ -64,7 +64,7 @@ impl Store {
 
     /// The settings, with what could not be understood. No file yet is no fault.
     pub fn settings(&self) -> (ProgramSettings, Vec<String>) {
-        match std::fs::read_to_string(self.folder.join("settings.json")) {
+        match read_text(self.folder.join("settings.json")) {
             Ok(text) => ProgramSettings::parse(&text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => (ProgramSettings::default(), Vec::new()),
             Err(error) => (ProgramSettings::default(), vec![format!("settings cannot be read: {error}")]),
@@ -217,7 +217,7 @@ impl Store {
     }
 
     pub(super) fn last(&self) -> Option<String> {
-        key(std::fs::read_to_string(self.folder.join(LAST)).ok()?.trim())
+        key(read_text(self.folder.join(LAST)).ok()?.trim())
     }
 
     pub(super) fn workspace_path(&self, key: &str) -> PathBuf {

@@ -14,6 +14,7 @@ use std::path::Path;
 use self::machine::{Id, Machine, Object};
 use self::zip::ZipEntry;
 use super::{Stored, TensorEntry, lfs_pointer};
+use crate::checkpoint::open_file;
 use crate::error::{Error, Result};
 
 /// Longest pickle: some thousand tensors take some hundred kilobytes.
@@ -34,7 +35,7 @@ pub(super) fn read_pickle_header(path: &Path) -> Result<Vec<TensorEntry>> {
 }
 
 fn read(path: &Path) -> Result<Vec<TensorEntry>> {
-    let mut file = File::open(path)?;
+    let mut file = open_file(path)?;
     let mut beginning = [0u8; 4];
     let is_zip = file.read_exact(&mut beginning).is_ok() && beginning == *b"PK\x03\x04";
     if !is_zip {

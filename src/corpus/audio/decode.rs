@@ -1,6 +1,5 @@
 //! Recordings as samples of one channel at one rate: WAV, FLAC, MP3.
 
-use std::fs::File;
 use std::path::Path;
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
@@ -14,6 +13,7 @@ use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
 
+use crate::checkpoint::open_file;
 use crate::corpus::guard::guarded;
 use crate::error::{Error, Result};
 
@@ -48,7 +48,7 @@ pub(super) fn decode(file: &Path, rate: u32) -> Result<Vec<f32>> {
 
 /// The mean of all channels, and how many samples a second there are.
 fn mixed(file: &Path) -> Result<(Vec<f32>, u32)> {
-    let open = File::open(file).map_err(|e| Error::from(e).at(file))?;
+    let open = open_file(file).map_err(|e| Error::from(e).at(file))?;
     let bytes = open.metadata().map_err(|e| Error::from(e).at(file))?.len();
     let stream = MediaSourceStream::new(Box::new(open), Default::default());
     let mut hint = Hint::new();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::checkpoint::Config;
+use crate::checkpoint::{Config, read_file};
 use crate::corpus::spoken::Letters;
 use crate::error::{Error, Result};
 
@@ -16,7 +16,7 @@ pub(super) fn read_letters(folder: &Path, config: &Config, classes: usize) -> Re
     let path = folder.join("vocab.json");
     let missing = |e| Error::from(e).at(&path).hint("the letters of a CTC model stand in its vocab.json");
     let numbers: Map<String, Value> =
-        serde_json::from_slice(&std::fs::read(&path).map_err(missing)?).map_err(|e| Error::from(e).at(&path))?;
+        serde_json::from_slice(&read_file(&path).map_err(missing)?).map_err(|e| Error::from(e).at(&path))?;
     let named = folder.join("tokenizer_config.json");
     let named = if named.is_file() { Config::read(&named)? } else { Config::new(named, Map::new()) };
     let word = |key: &str| named.get(key).and_then(|v| v.as_str().or_else(|| v.get("content")?.as_str()));

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use tokenizers::{AddedToken, Tokenizer};
 
+use crate::checkpoint::read_file;
 use crate::error::{Error, Result};
 
 /// Keys of special tokens in `tokenizer_config.json` and `special_tokens_map.json`.
@@ -15,7 +16,7 @@ pub(in crate::corpus) const SPECIAL: [&str; 7] =
 /// An object of a file that need not be there.
 pub(in crate::corpus) fn optional(folder: &Path, name: &str) -> Result<Map<String, Value>> {
     let path = folder.join(name);
-    let Ok(bytes) = std::fs::read(&path) else { return Ok(Map::new()) };
+    let Ok(bytes) = read_file(&path) else { return Ok(Map::new()) };
     serde_json::from_slice(&bytes).map_err(|e| Error::from(e).at(&path))
 }
 

@@ -5,6 +5,7 @@ use tokenizers::Tokenizer;
 
 use super::builder::{TokenizerBuilder, assembled};
 use super::rules::ByteSplit;
+use crate::checkpoint::{read_file, read_text};
 use crate::error::{Error, Result};
 
 /// How CLIP splits text, and Qwen2.
@@ -16,10 +17,10 @@ const QWEN2: &str =
 pub(super) fn byte_pairs(builder: &TokenizerBuilder<'_>, split: ByteSplit) -> Result<Tokenizer> {
     let merges_path = builder.file(&["merges.txt"])?;
     let path = builder.file(&["vocab.json"])?;
-    let bytes = std::fs::read(&path).map_err(|e| Error::from(e).at(&path))?;
+    let bytes = read_file(&path).map_err(|e| Error::from(e).at(&path))?;
     let vocabulary: Map<String, Value> = serde_json::from_slice(&bytes)
         .map_err(|e| Error::new(format!("not a vocabulary that can be read: {e}")).at(&path))?;
-    let text = std::fs::read_to_string(&merges_path).map_err(|e| Error::from(e).at(&merges_path))?;
+    let text = read_text(&merges_path).map_err(|e| Error::from(e).at(&merges_path))?;
     let mut merges = Vec::new();
     for (number, line) in text.lines().enumerate() {
         if line.is_empty() || (number == 0 && line.starts_with("#version")) {

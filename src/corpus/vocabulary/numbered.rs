@@ -11,6 +11,7 @@ use super::builder::TokenizerBuilder;
 use super::pieces::{faithful, model_of};
 use super::rules::{M2M100, VocabularySource, WMT21};
 use super::subwords::SubwordModel;
+use crate::checkpoint::read_file;
 use crate::error::{Error, Result};
 
 /// Ids may lie this much above the number of tokens.
@@ -172,7 +173,7 @@ pub(super) fn language_tokens(builder: &TokenizerBuilder<'_>) -> Vec<String> {
 /// `vocab.json` with its path.
 fn listed(builder: &TokenizerBuilder<'_>) -> Result<(std::path::PathBuf, HashMap<String, u32>)> {
     let path = builder.file(&["vocab.json"])?;
-    let bytes = std::fs::read(&path).map_err(|e| Error::from(e).at(&path))?;
+    let bytes = read_file(&path).map_err(|e| Error::from(e).at(&path))?;
     let ids: HashMap<String, u64> = serde_json::from_slice(&bytes)
         .map_err(|e| Error::new(format!("not a vocabulary that can be read: {e}")).at(&path))?;
     let most = ids.len() as u64 + SPARE;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::checkpoint::read_file;
 use crate::error::{Error, Result};
 
 /// No model of sentencepiece comes near it.
@@ -66,7 +67,7 @@ impl SubwordModel {
         if std::fs::metadata(path).map_err(place)?.len() > LARGEST {
             return Err(Error::new("the file is too large for a model of sentencepiece").at(path));
         }
-        let bytes = std::fs::read(path).map_err(place)?;
+        let bytes = read_file(path).map_err(place)?;
         Self::parse(&bytes).map_err(|e| {
             let hint = "fetch the file anew, or write a tokenizer.json with AutoTokenizer.from_pretrained(..).save_pretrained(..)";
             Error::new(format!("not a model of sentencepiece that can be read: {e}")).at(path).hint(hint)

@@ -7,6 +7,7 @@ use tokenizers::{AddedToken, Tokenizer};
 
 use super::added::add_all;
 use super::builder::{TokenizerBuilder, assembled};
+use crate::checkpoint::read_text;
 use crate::error::{Error, Result};
 
 /// WordPiece behind BERT's normalizer (Devlin et al. 2018).
@@ -50,7 +51,7 @@ pub(super) fn residues(builder: &TokenizerBuilder<'_>) -> Result<Tokenizer> {
 
 /// The lines of a file, as Python reads them.
 fn lines(path: &Path) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(path)
+    let text = read_text(path)
         .map_err(|e| Error::new(format!("cannot read the vocabulary: {e}")).at(path))?
         .replace("\r\n", "\n")
         .replace('\r', "\n");

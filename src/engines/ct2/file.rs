@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::checkpoint::write_with;
+use crate::checkpoint::{open_file, write_with};
 use crate::error::{Error, Result};
 
 /// The version of the format.
@@ -155,7 +155,7 @@ impl Ct2File {
     /// Where it is none of this format, or shorter than it says.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let place = |e: Error| e.at(path);
-        let file = File::open(path).map_err(|e| place(e.into()))?;
+        let file = open_file(path).map_err(|e| place(e.into()))?;
         let mut reader = Ct2Reader { left: file.metadata()?.len(), at: 0, file: BufReader::new(file) };
         let read = || -> Result<Self> {
             let version = reader.u32()?;
@@ -198,7 +198,7 @@ impl Ct2File {
         let missing = || Error::new(format!("'{name}' is missing")).at(&self.path);
         let (index, begin) = *self.begins.get(name).ok_or_else(missing)?;
         let entry = self.head.entries.get(index).ok_or_else(missing)?;
-        let mut file = File::open(&self.path)?;
+        let mut file = open_file(&self.path)?;
         file.seek(SeekFrom::Start(begin))?;
         // No more than `open` found there.
         let mut bytes = Vec::new();

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::check::{Ct2Class, Ct2Conversion};
-use crate::checkpoint::{Config, write_atomically};
+use crate::checkpoint::{Config, read_file, write_atomically};
 use crate::corpus::TextTokenizer;
 use crate::engines::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
@@ -213,7 +213,7 @@ impl TokenTexts {
             return Ok(Self { known, unknown });
         }
         let path = folder.join("vocab.json");
-        if let Ok(bytes) = std::fs::read(&path) {
+        if let Ok(bytes) = read_file(&path) {
             let list: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|e| Error::from(e).at(&path))?;
             let mut known = vec![None; list.len()];
             for (text, id) in list {

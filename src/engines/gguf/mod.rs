@@ -24,7 +24,7 @@ use candle_core::quantized::gguf_file::{Content, Value};
 
 use self::architecture::{ARCHITECTURES, Conversion, Reason};
 use self::tensors::{FileTensor, FileWeights};
-use crate::checkpoint::{GgufFile, GgufTensor, write_gguf};
+use crate::checkpoint::{GgufFile, GgufTensor, open_file, write_gguf};
 use crate::engines::convention::Converted;
 use crate::engines::instead::instead;
 use crate::engines::quantization::Quantization;
@@ -147,7 +147,7 @@ impl Prepared {
     /// Where the file does not hold what was to be written.
     pub(super) fn read_back(&self, path: &Path, whole: &dyn Weights) -> Result<WrittenWeights> {
         let wrong = |what: String| Error::new(format!("the written file is wrong: {what}")).at(path);
-        let file = std::fs::File::open(path).map_err(|e| Error::from(e).at(path))?;
+        let file = open_file(path).map_err(|e| Error::from(e).at(path))?;
         let content = Content::read(&mut std::io::BufReader::new(file))?;
         let ours = GgufFile::open(path)?;
         if content.metadata.len() != self.metadata.len() || content.tensor_infos.len() != self.tensors.len() {

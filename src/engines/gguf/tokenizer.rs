@@ -11,7 +11,7 @@ use candle_core::quantized::gguf_file::Value;
 use serde_json::Value as Json;
 
 use crate::checkpoint::token_type::{BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED};
-use crate::checkpoint::{Config, GPT2, GgufFile, SPLITS, WHOLE_WORDS};
+use crate::checkpoint::{Config, GPT2, GgufFile, SPLITS, WHOLE_WORDS, read_text};
 use crate::corpus::TextTokenizer;
 use crate::engines::special_tokens::SpecialTokens;
 use crate::error::{Error, Result};
@@ -332,7 +332,7 @@ fn special(
     }
     keys.push(("tokenizer.ggml.add_bos_token".to_owned(), Value::Bool(begins)));
     keys.push(("tokenizer.ggml.add_eos_token".to_owned(), Value::Bool(ends)));
-    let written = std::fs::read_to_string(folder.join("chat_template.jinja")).ok();
+    let written = read_text(folder.join("chat_template.jinja")).ok();
     let template = written.or_else(|| {
         let template = files.tokenizer_config()?.get("chat_template")?;
         let of_list = || {

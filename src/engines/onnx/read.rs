@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 
 use super::wire::{Fields, WireField};
+use crate::checkpoint::open_file;
 use crate::error::{Error, Result};
 
 #[derive(Debug, Default)]
@@ -44,7 +45,7 @@ impl Loaded {
     /// Where the file is none that [`write`](super::write) makes.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let place = |e: Error| e.at(path);
-        let file = File::open(path).map_err(|e| place(e.into()))?;
+        let file = open_file(path).map_err(|e| place(e.into()))?;
         let end = file.metadata().map_err(|e| place(e.into()))?.len();
         let mut reader = FieldReader { file: BufReader::new(file), at: 0 };
         let mut loaded = Self::default();
@@ -91,7 +92,7 @@ impl Loaded {
 impl OnnxTensor {
     fn read(&self) -> Result<Tensor> {
         let place = |e: std::io::Error| Error::from(e).at(&self.place);
-        let mut file = File::open(&self.place).map_err(place)?;
+        let mut file = open_file(&self.place).map_err(place)?;
         let held = file.metadata().map_err(place)?.len();
         if self.offset.checked_add(self.length).is_none_or(|end| end > held) {
             return Err(Error::new("the weights end before they should").at(&self.place));

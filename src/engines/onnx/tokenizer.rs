@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::checkpoint::write_atomically;
+use crate::checkpoint::{read_text, write_atomically};
 use crate::corpus::TextTokenizer;
 use crate::engines::special_tokens::content;
 use crate::error::Result;
@@ -31,12 +31,12 @@ pub(in crate::engines) fn complete(folder: &Path, spec: &NetworkSpec) -> Result<
             Err(error) => notes.push(format!("no tokenizer.json could be built: {error}")),
         }
     }
-    let (Ok(text), true) = (std::fs::read_to_string(&path), whole.is_file()) else {
+    let (Ok(text), true) = (read_text(&path), whole.is_file()) else {
         return Ok(notes);
     };
     let Ok(Value::Object(mut config)) = serde_json::from_str::<Value>(&text) else { return Ok(notes) };
     let map_path = folder.join("special_tokens_map.json");
-    let map = std::fs::read_to_string(&map_path).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let map = read_text(&map_path).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
     let longest = spec.encoder.as_ref().or(spec.decoder.as_ref()).and_then(|stack| match &stack.input {
         InputSpec::Tokens(tokens) => tokens.max_length,
         InputSpec::Patches(_) | InputSpec::Frames(_) | InputSpec::Samples(_) => None,

@@ -9,6 +9,7 @@ use tokenizers::NormalizedString;
 use unicode_general_category::{GeneralCategory, get_general_category};
 
 use super::numbers::{pattern, with_digits};
+use crate::checkpoint::read_file;
 use crate::error::{Error, Result};
 
 /// What is done to a transcript and to what was said before they are compared.
@@ -122,7 +123,7 @@ impl TranscriptNormalizer {
         if !path.is_file() {
             return Ok(Self::English { spelling: HashMap::new() });
         }
-        let bytes = std::fs::read(&path).map_err(|e| Error::from(e).at(&path))?;
+        let bytes = read_file(&path).map_err(|e| Error::from(e).at(&path))?;
         Ok(Self::English { spelling: serde_json::from_slice(&bytes).map_err(|e| Error::from(e).at(&path))? })
     }
 

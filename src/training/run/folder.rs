@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::options::RunOptions;
-use crate::checkpoint::{Taking, WorkFolder, write_atomically};
+use crate::checkpoint::{Taking, WorkFolder, read_file, write_atomically};
 use crate::error::{Error, Result};
 use crate::pruning::{RECORD, check_apart};
 use crate::training::{Beginning, STATE, TrainingRun};
@@ -105,7 +105,7 @@ impl RunFolder {
     /// What was asked for.
     pub fn request(&self) -> Result<TrainingRun> {
         let path = self.inside(REQUEST);
-        let bytes = fs::read(&path).map_err(|e| Error::from(e).within("there is no run here").at(&path))?;
+        let bytes = read_file(&path).map_err(|e| Error::from(e).within("there is no run here").at(&path))?;
         serde_json::from_slice(&bytes).map_err(|e| Error::from(e).at(&path))
     }
 

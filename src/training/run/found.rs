@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::folder::RunFolder;
 use super::summary::{TrainingEnd, TrainingSummary};
+use crate::checkpoint::read_file;
 use crate::training::{MetricsLog, Record};
 
 /// A run as its folder shows it.
@@ -23,7 +24,7 @@ impl FoundRun {
     /// The run in `out`; `None` where there is none that ended, or that could be gone on with.
     pub fn at(out: &Path) -> Option<Self> {
         let folder = RunFolder::at(out);
-        let bytes = std::fs::read(folder.inside("summary.json")).ok();
+        let bytes = read_file(folder.inside("summary.json")).ok();
         let summary: Option<TrainingSummary> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         // What is known of the quality is written at every stage; the parameters of the result at the last one.
         let is_done = |s: &TrainingSummary| s.outcome == TrainingEnd::Done && s.parameters_after > 0;

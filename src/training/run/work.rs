@@ -9,7 +9,7 @@ use super::folder::RunFolder;
 use super::options::{RunOptions, TrainingEvent};
 use super::summary::{HeldOut, TrainingSummary};
 use crate::analysis::{Distances, Metric};
-use crate::checkpoint::{model_name, write_atomically};
+use crate::checkpoint::{model_name, read_file, write_atomically};
 use crate::corpus::{BatchOrder, Corpus, CorpusPart, TextTokenizer, Total};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::{Translation, TranslationScore, translate};
@@ -189,7 +189,7 @@ impl<'a> ActiveRun<'a> {
         if folder.has_state() {
             observe(TrainingEvent::Earlier(&MetricsLog::read(&folder.metrics())?));
         }
-        let mut summary: TrainingSummary = match std::fs::read(folder.inside("summary.json")) {
+        let mut summary: TrainingSummary = match read_file(folder.inside("summary.json")) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
             Err(_) => TrainingSummary { parameters_before: learner.parameters().count(), ..TrainingSummary::default() },
         };
