@@ -14,6 +14,9 @@ const LARGEST: u64 = 1 << 26;
 /// A configuration is a small file.
 const LARGEST_FILE_BYTES: u64 = 64 << 20;
 
+/// Sizes that say how long an input may be.
+const LENGTHS: [&str; 4] = ["max_position_embeddings", "n_positions", "max_source_positions", "max_target_positions"];
+
 /// Keys with their values. Clones and sections remember together which keys they were asked for.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -61,8 +64,11 @@ fn quote_words(text: &str) -> String {
 impl Config {
     pub fn read(path: &Path) -> Result<Self> {
         let place = |e: Error| e.at(path);
-        let meta = std::fs::metadata(path)
-            .map_err(|_| Error::new("config.json is missing").at(path).hint("give a folder in Hugging Face layout"))?;
+        let meta = std::fs::metadata(path).map_err(|_| {
+            let what =
+                if path.is_symlink() { "this is a link that leads to no file" } else { "config.json is missing" };
+            Error::new(what).at(path).hint("give a folder in Hugging Face layout")
+        })?;
         if meta.len() > LARGEST_FILE_BYTES {
             return Err(Error::new("the configuration is too large to be one").at(path));
         }
@@ -139,6 +145,7 @@ impl Config {
     pub fn size_opt(&self, key: &str) -> Result<Option<usize>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         match value.as_u64() {
+            Some(0) if LENGTHS.contains(&key) => Err(self.wrong(key, "a number above 0")),
             Some(n) if n <= LARGEST => Ok(Some(n as usize)),
             _ => Err(self.wrong(key, "a reasonable whole number")),
         }
@@ -161,9 +168,14 @@ impl Config {
 
     /// A number, where present.
     pub fn number_opt(&self, key: &str) -> Result<Option<f64>> {
-        match self.get(key) {
-            None => Ok(None),
-            Some(v) => v.as_f64().filter(|n| n.is_finite()).map(Some).ok_or_else(|| self.wrong(key, "a number")),
+        let Some(value) = self.get(key) else { return Ok(None) };
+        match value.as_f64().filter(|n| n.is_finite()) {
+            // Added below a root.
+            Some(n) if n < 0.0 && (key.ends_with("_eps") || key.ends_with("_epsilon")) => {
+                Err(self.wrong(key, "a number of at least 0"))
+            }
+            Some(n) => Ok(Some(n)),
+            None => Err(self.wrong(key, "a number")),
         }
     }
 

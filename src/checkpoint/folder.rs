@@ -328,6 +328,9 @@ fn shard_names(folder: &Path) -> Result<Vec<String>> {
         }
     }
     let Some(index_path) = index_path else {
+        if let Some(error) = SINGLE.into_iter().chain(INDEX).find_map(|name| amiss(&folder.join(name))) {
+            return Err(error);
+        }
         if let Some((count, index)) = unlisted_shards(folder) {
             let what =
                 format!("the weights lie in {}, and {index}, which lists them, is not there", counted(count, "files"));
@@ -348,13 +351,25 @@ fn shard_names(folder: &Path) -> Result<Vec<String>> {
         if !parts().all(is_inside) || !parts().any(|part| matches!(part, Component::Normal(_))) {
             return Err(Error::new(format!("the index names '{name}', which leads out of the folder")).at(&index_path));
         }
-        if !folder.join(name).is_file() {
-            return Err(Error::new("a file that the index names is missing")
-                .at(folder.join(name))
-                .hint("download it again"));
+        let path = folder.join(name);
+        if !path.is_file() {
+            let missing = || Error::new("a file that the index names is missing").at(&path).hint("download it again");
+            return Err(amiss(&path).unwrap_or_else(missing));
         }
     }
     Ok(names)
+}
+
+/// What is wrong with something that is there and cannot be read as a file.
+fn amiss(path: &Path) -> Option<Error> {
+    let is_link = path.symlink_metadata().ok()?.is_symlink();
+    let what = match path.metadata() {
+        Ok(found) if found.is_dir() => "this is a folder, not a file",
+        Ok(_) => "this is not a regular file",
+        Err(_) if is_link => "this is a link that leads to no file",
+        Err(error) => return Some(Error::from(error).at(path)),
+    };
+    Some(Error::new(what).at(path).hint("put the file itself there, or download it again"))
 }
 
 /// How many files are parts of weights by their names, `model-00001-of-00002.safetensors`, and the index that would list them.

@@ -24,11 +24,13 @@ pub struct FolderWriter {
 
 impl FolderWriter {
     /// Begins a folder. An existing `target` is refused unless it is empty, or `replace` is set, it holds `marker`, the file
-    /// by which this program knows its own results, and no file that this does not list under `files`.
+    /// by which this program knows its own results, and no file that this does not list under `files`. A link is followed: the
+    /// folder that it leads to is written.
     ///
     /// # Errors
     /// Also where another process writes there, or the folder above cannot be written.
     pub fn new(target: &Path, replace: bool, marker: &str) -> Result<Self> {
+        let target = &followed(target)?;
         // First of all: what another process is about to put there is not there yet.
         let place = Lock::beside(target)?;
         let occupied = match fs::read_dir(target) {
@@ -115,6 +117,19 @@ impl FolderWriter {
     }
 }
 
+/// Where a link leads, in whose place nothing can be put; another path as it is.
+fn followed(target: &Path) -> Result<PathBuf> {
+    // A slash behind its name would hide that it is a link.
+    let bare: PathBuf = target.components().collect();
+    if !bare.is_symlink() {
+        return Ok(target.to_path_buf());
+    }
+    bare.canonicalize().map_err(|error| {
+        let what = "this is a link that leads nowhere";
+        Error::new(what).caused_by(error).at(target).hint("make the folder that it names, or choose another --out")
+    })
+}
+
 /// Gives each of two folders the other's name in one step.
 #[cfg(target_os = "linux")]
 fn exchange(a: &Path, b: &Path) -> io::Result<()> {
@@ -170,6 +185,26 @@ mod tests {
             }
             assert_eq!(fs::read(parent.path().join("out/pillars.json")).unwrap(), b"new");
             assert_eq!(names(parent.path()), ["out"]);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_followed_and_stays() {
+        let (parent, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (link, real) = (parent.path().join("link"), elsewhere.path().join("out"));
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let error = FolderWriter::new(&link, true, "pillars.json").map(drop).unwrap_err().to_string();
+        assert!(error.starts_with("this is a link that leads nowhere: "), "{error}");
+        fs::create_dir(&real).unwrap();
+        // Into an empty folder, then over what was written.
+        for text in ["{}", OLD] {
+            let writer = FolderWriter::new(&link.join(""), true, "pillars.json").unwrap();
+            fs::write(writer.path().join("pillars.json"), text).unwrap();
+            writer.finish().unwrap();
+            assert!(link.is_symlink());
+            assert_eq!(fs::read_to_string(real.join("pillars.json")).unwrap(), text);
+            assert_eq!([names(parent.path()), names(elsewhere.path())], [["link"], ["out"]]);
         }
     }
 

@@ -17,8 +17,11 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |file| Ok(file.write_all(bytes)?))
 }
 
-/// Fills a temporary file beside `path`, syncs it and renames it into place.
+/// Fills a temporary file beside `path`, syncs it and renames it into place. Where `path` is a link to a file, that is replaced
+/// and the link stays.
 pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+    let real = path.is_symlink().then(|| path.canonicalize().ok()).flatten();
+    let path = real.as_deref().unwrap_or(path);
     let place = |e: Error| e.at(path);
     let (file, temporary) = file_beside(path)?.into_parts();
     let mut writer = BufWriter::with_capacity(1 << 20, file);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use super::Shard;
-use crate::checkpoint::path_text;
+use crate::checkpoint::{path_text, real_path};
 use crate::error::Error;
 
 /// Columns of a table, by name; without a name, one that data sets are published with is recognized. Numbers name columns of a
@@ -120,6 +120,13 @@ impl Input {
             Self::Audio { language, .. } => Self::Audio { path, language: language.clone() },
             Self::Data { columns, .. } => Self::Data { path, columns: columns.clone() },
         }
+    }
+
+    /// The same under the real path of its file or folder, links followed, however it was named.
+    #[must_use]
+    pub fn real(&self) -> Self {
+        let real = if self.is_standard_input() { None } else { real_path(self.path()) };
+        real.map_or_else(|| self.clone(), |path| self.at(path))
     }
 
     /// What kind of input it is, as the flag of the command line is called.

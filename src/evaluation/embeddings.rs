@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::answers::Answer;
 use super::metrics::{TaskMetric, mean, pairs, spearman};
-use super::quality::Candidate;
+use super::quality::{Candidate, remedy};
 use super::similarity::cosine;
 use crate::checkpoint::{Config, read_file};
 use crate::corpus::{Corpus, Purpose, Relevance};
@@ -173,9 +173,7 @@ fn embed(
             }
             let embedding = pooling.of(&own)?;
             if embedding.iter().any(|x| !x.is_finite()) {
-                return Err(
-                    Error::new("the model's results are not finite").hint("compute in a wider type (--dtype f32)")
-                );
+                return Err(Error::new("the model's results are not finite").hint(remedy(candidate.network)));
             }
             found[place] = Some(embedding);
         }

@@ -6,7 +6,7 @@ use candle_core::{DType, Device};
 
 use super::answers::Answer;
 use super::metrics::{TaskMetric, mean};
-use super::quality::Candidate;
+use super::quality::{Candidate, remedy};
 use crate::corpus::{Corpus, TextQuestion};
 use crate::error::{Error, Result};
 use crate::network::NoProbe;
@@ -156,9 +156,7 @@ pub(super) fn extract(
             let real = hidden.mask.row(n).iter().filter(|real| **real).count();
             let ends = [0, 1].map(|end| row.iter().take(real).map(|both| both[end]).collect::<Vec<f32>>());
             if ends.iter().flatten().any(|x| !x.is_finite()) {
-                return Err(
-                    Error::new("the model's results are not finite").hint("compute in a wider type (--dtype f32)")
-                );
+                return Err(Error::new("the model's results are not finite").hint(remedy(candidate.network)));
             }
             waiting.insert(*window, ends);
         }

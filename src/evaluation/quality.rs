@@ -297,7 +297,15 @@ fn overflow(network: &Network, gates: &Gates, batch: &Batch) -> Result<Error> {
     network.hidden(batch, gates, &mut first)?;
     let from = first.0.map_or("behind the last attention layer".to_owned(), |site| format!("from {site} on"));
     Ok(Error::new(format!("the model's results are not finite {from}: it overflows on this input"))
-        .hint("compute in a wider type (--dtype f32)"))
+        .hint(remedy(network)))
+}
+
+/// What to do where a model's results are not finite.
+pub(super) fn remedy(network: &Network) -> &'static str {
+    match network.dtype() {
+        DType::F32 | DType::F64 => "look for a fault in its weights or its config.json",
+        _ => "compute in a wider type (--dtype f32)",
+    }
 }
 
 /// Times that [`evaluate`] holds the hidden states of a batch: as they are, and as the head reads them.

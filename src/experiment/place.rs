@@ -19,7 +19,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Arm, ExperimentPlan, Stem};
-use crate::checkpoint::{Taking, WorkFolder, read_file, write_atomically};
+use crate::checkpoint::{Taking, WorkFolder, read_file, real_path, write_atomically};
+use crate::corpus::Input;
 use crate::error::{Error, Result};
 use crate::words::first_difference;
 
@@ -44,7 +45,19 @@ impl ExperimentPaths {
             let before: ExperimentPlan = read(&known)?;
             // Both through JSON, which may round the last digit of a number.
             let asked: ExperimentPlan = serde_json::from_str(&serde_json::to_string(request)?)?;
-            let of = |plan: ExperimentPlan| serde_json::to_value(ExperimentPlan { out: PathBuf::new(), ..plan });
+            // However the same file is spelled.
+            let of = |plan: ExperimentPlan| {
+                serde_json::to_value(ExperimentPlan {
+                    out: PathBuf::new(),
+                    input: plan.input.real(),
+                    held_out: plan.held_out.as_ref().map(Input::real),
+                    architecture: plan
+                        .architecture
+                        .as_deref()
+                        .map(|path| real_path(path).unwrap_or_else(|| path.to_path_buf())),
+                    ..plan
+                })
+            };
             if let Some(difference) = first_difference(&of(before)?, &of(asked)?) {
                 let what = format!("the experiment in this folder was begun with other settings ({difference})");
                 return Err(Error::usage(what)

@@ -54,6 +54,8 @@ const PHRASES: &[(&str, &str)] = &[
     // The window always measures what heads do.
     ("analyze again without --no-kinds", "run again"),
     ("analyze again", "run again"),
+    // Training never replaces a folder from the window.
+    ("begin anew with --force, or in another folder", "begin anew in another folder"),
     ("give --force", "switch Replace an earlier export on"),
     ("or --force", "or switch Replace an earlier export on"),
     ("give --resume", "switch Resume the run in the folder on"),

@@ -99,6 +99,11 @@ pub const BEST: &str = "best.safetensors";
 
 const STANDING: &str = "standing";
 
+/// What is said of a saved run that cannot be read, where to go on is what was asked for.
+const DAMAGED: &str = "the saved state is damaged";
+/// What to do then.
+pub(super) const ANEW: &str = "begin anew with --force, or in another folder";
+
 /// Writes a run's state in one file, which appears whole or not at all.
 pub fn save(path: &Path, learner: &Learner, standing: &RunState, centers: Option<&Centers>) -> Result<()> {
     let text = serde_json::to_vec(standing)?;
@@ -141,7 +146,8 @@ pub fn save_weights(path: &Path, learner: &Learner) -> Result<()> {
 
 /// Reads what [`save_weights`] wrote into `learner`.
 pub fn load_weights(path: &Path, learner: &Learner, device: &Device) -> Result<()> {
-    let mut tensors = candle_core::safetensors::load(path, device).map_err(|e| Error::from(e).at(path))?;
+    let damaged = |e: candle_core::Error| Error::from(e).within("the weights of the best look are damaged").at(path);
+    let mut tensors = candle_core::safetensors::load(path, device).map_err(|e| damaged(e).hint(ANEW))?;
     let take = |role| tensors.remove(&format!("weight.{role}"));
     let weights: Option<Vec<Tensor>> = learner.parameters().list().iter().map(|p| p.role).map(take).collect();
     let weights = weights.ok_or_else(|| Error::new("the saved weights are of another model").at(path))?;
@@ -150,11 +156,12 @@ pub fn load_weights(path: &Path, learner: &Learner, device: &Device) -> Result<(
 
 /// Reads what [`save`] wrote into `learner`.
 pub fn load(path: &Path, learner: &mut Learner, device: &Device) -> Result<(RunState, Option<Centers>)> {
-    let fail = |what: &str| Error::new(what.to_owned()).at(path).hint("start the run anew");
-    let mut tensors = candle_core::safetensors::load(path, device).map_err(|e| Error::from(e).at(path))?;
+    let fail = |what: &str| Error::new(what.to_owned()).at(path).hint(ANEW);
+    let damaged = |e: Error| e.within(DAMAGED).at(path).hint(ANEW);
+    let mut tensors = candle_core::safetensors::load(path, device).map_err(|e| damaged(e.into()))?;
     let text = tensors.remove(STANDING).ok_or_else(|| fail("this is no saved training state"))?;
-    let standing: RunState =
-        serde_json::from_slice(&text.to_device(&Device::Cpu)?.to_vec1::<u8>()?).map_err(|e| Error::from(e).at(path))?;
+    let text = text.to_device(&Device::Cpu)?.to_vec1::<u8>().map_err(|e| damaged(e.into()))?;
+    let standing: RunState = serde_json::from_slice(&text).map_err(|e| damaged(e.into()))?;
     let mut take = |name: String| tensors.remove(&name).ok_or_else(|| fail("the saved state is of another model"));
     let mut weights = Vec::new();
     let mut moments = Vec::new();
@@ -163,13 +170,13 @@ pub fn load(path: &Path, learner: &mut Learner, device: &Device) -> Result<(RunS
         weights.push(take(format!("weight.{role}"))?);
         moments.push((take(format!("first.{role}"))?, take(format!("second.{role}"))?));
     }
-    learner.parameters().restore(&weights)?;
-    learner.optimizer_mut().restore(standing.optimizer_steps, &moments)?;
+    learner.parameters().restore(&weights).map_err(damaged)?;
+    learner.optimizer_mut().restore(standing.optimizer_steps, &moments).map_err(damaged)?;
     learner.restore_loss_scale(standing.loss_scale);
     let mut centers = Centers::new();
     for (name, tensor) in tensors {
         if let Some(site) = name.strip_prefix("centers.") {
-            centers.insert(site.parse()?, tensor);
+            centers.insert(site.parse().map_err(damaged)?, tensor);
         }
     }
     Ok((standing, (!centers.is_empty()).then_some(centers)))

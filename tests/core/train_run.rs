@@ -296,7 +296,17 @@ fn a_killed_run_goes_on_from_its_saved_state_to_the_same_weights() {
             place.path("killed/training/state.safetensors").is_file() && !place.path("killed/config.json").exists()
         );
     }
-    run(&request(place.folder.path(), "killed")).unwrap();
+    // A state that was damaged is no reason to go on from it once more.
+    let state = place.path("killed/training/state.safetensors");
+    let bytes = std::fs::read(&state).unwrap();
+    std::fs::write(&state, &bytes[..bytes.len() / 2]).unwrap();
+    let said = run(&request(place.folder.path(), "killed")).unwrap_err().to_string();
+    assert!(said.starts_with("the saved state is damaged") && said.contains("begin anew with --force"), "{said}");
+    std::fs::write(&state, bytes).unwrap();
+    // However the input is spelled.
+    let mut again = request(place.folder.path(), "killed");
+    again.input = Input::Text(place.path("./text.txt"));
+    run(&again).unwrap();
     assert_eq!(weights(&whole.out), weights(&place.path("killed")));
 }
 

@@ -402,10 +402,29 @@ fn links_in_a_folder_of_ones_own_are_followed() {
     assert_eq!(Model::open(folder.path()).unwrap().checkpoint().names(), names);
     fs::write(&index, json!({"weight_map": {"a": weights}}).to_string()).unwrap();
     refused(folder.path(), "leads out of the folder");
-    // What leads nowhere is missing.
+    // What leads nowhere, to itself, or to something without an end.
     fs::write(&index, json!({"weight_map": {"a": "shard.safetensors"}}).to_string()).unwrap();
     fs::remove_file(&weights).unwrap();
-    refused(folder.path(), "missing");
+    refused(folder.path(), "a link that leads to no file");
+    fs::remove_file(&index).unwrap();
+    symlink("model.safetensors", &link).unwrap();
+    refused(folder.path(), "a link that leads to no file");
+    for name in ["model.safetensors", "config.json"] {
+        let path = folder.path().join(name);
+        fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        refused(folder.path(), "this is not a regular file");
+        fs::remove_file(&path).unwrap();
+        fs::copy(fixtures().join("bert").join(name), &path).unwrap();
+    }
+    let config = fs::read_to_string(folder.path().join("config.json")).unwrap();
+    for (key, wanted) in [("layer_norm_eps", "at least 0"), ("max_position_embeddings", "above 0")] {
+        let mut keys: serde_json::Value = serde_json::from_str(&config).unwrap();
+        keys[key] = if key == "layer_norm_eps" { json!(-1) } else { json!(0) };
+        fs::write(folder.path().join("config.json"), keys.to_string()).unwrap();
+        refused(folder.path(), &format!("'{key}' is {}", keys[key]));
+        refused(folder.path(), wanted);
+    }
 }
 
 #[test]

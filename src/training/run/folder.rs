@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::options::RunOptions;
-use crate::checkpoint::{Taking, WorkFolder, read_file, write_atomically};
+use crate::checkpoint::{Taking, WorkFolder, read_file, real_path, write_atomically};
+use crate::corpus::Input;
 use crate::error::{Error, Result};
 use crate::pruning::{RECORD, check_apart};
 use crate::training::{Beginning, STATE, TrainingRun};
@@ -153,8 +154,14 @@ impl RunFolder {
 }
 
 impl TrainingRun {
-    /// The request apart from where it is carried out.
+    /// The request apart from where it is carried out, and from how what it reads is spelled.
     fn without_place(&self) -> Self {
-        Self { out: PathBuf::new(), ..self.clone() }
+        Self {
+            out: PathBuf::new(),
+            model: real_path(&self.model).unwrap_or_else(|| self.model.clone()),
+            input: self.input.real(),
+            held_out: self.held_out.as_ref().map(Input::real),
+            ..self.clone()
+        }
     }
 }

@@ -190,7 +190,12 @@ impl<'a> ActiveRun<'a> {
             observe(TrainingEvent::Earlier(&MetricsLog::read(&folder.metrics())?));
         }
         let mut summary: TrainingSummary = match read_file(folder.inside("summary.json")) {
-            Ok(bytes) => serde_json::from_slice(&bytes)?,
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
+                Error::from(e)
+                    .within("the saved summary is damaged")
+                    .at(folder.inside("summary.json"))
+                    .hint(state::ANEW)
+            })?,
             Err(_) => TrainingSummary { parameters_before: learner.parameters().count(), ..TrainingSummary::default() },
         };
         (summary.in_sample, summary.held_out) = (in_sample, Some(extent));
