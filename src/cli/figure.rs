@@ -10,6 +10,7 @@ use super::console::Console;
 use super::numbers::positive;
 use crate::analysis::{Analysis, Document, Moments};
 use crate::chart::{ANALYSIS_VIEWS, AnalysisView, CurveView, Picture, RepairBars, Request, Theme, build};
+use crate::checkpoint::FileKind;
 use crate::error::{Error, Result};
 use crate::evaluation::curve::Curves;
 use crate::figure::{DEFAULT_SCALE, claim, write};
@@ -26,6 +27,8 @@ pub(super) enum AnyView {
     Repair,
     /// What a refit would leave of every layer of a plan.
     Explained,
+    /// None: which there are depends on the file.
+    Unknown(String),
 }
 
 /// The view of a repair.
@@ -40,6 +43,7 @@ impl fmt::Display for AnyView {
             Self::Curves(view) => view.fmt(f),
             Self::Repair => f.write_str(REPAIR),
             Self::Explained => f.write_str(EXPLAINED),
+            Self::Unknown(text) => f.write_str(text),
         }
     }
 }
@@ -55,7 +59,7 @@ impl FromStr for AnyView {
         }
         match CurveView::named(text) {
             Some(view) => view.map(Self::Curves),
-            None => text.parse().map(Self::Analysis),
+            None => Ok(text.parse().map_or_else(|_| Self::Unknown(text.to_owned()), Self::Analysis)),
         }
     }
 }
@@ -82,7 +86,7 @@ pub(super) struct FigureArgs {
     /// PNG pixels per unit
     #[arg(long, default_value_t = DEFAULT_SCALE, value_name = "X", value_parser = positive)]
     pub scale: f64,
-    /// File to write; its extension names the format: svg, png or csv. an earlier picture of that name is replaced
+    /// File to write; its extension names the format: svg, png or csv; an earlier picture of that name is replaced
     #[arg(long, value_name = "F")]
     pub out: PathBuf,
 }
@@ -100,7 +104,10 @@ fn view_help() -> String {
 pub(super) fn run(args: &FigureArgs, console: &Console) -> Result<()> {
     let theme = if args.dark { &Theme::DARK } else { &Theme::LIGHT };
     let picture = match &args.view {
-        AnyView::Analysis(view) => of_analysis(args, view)?,
+        AnyView::Analysis(view) => of_analysis(args, view).map_err(|e| match other_views(&args.document) {
+            Some(views) => e.hint(format!("the views of this file are {views}")),
+            None => e,
+        })?,
         AnyView::Curves(view) => {
             of_whole_model(args)?;
             let curves = Curves::read(&args.document)
@@ -114,6 +121,10 @@ pub(super) fn run(args: &FigureArgs, console: &Console) -> Result<()> {
             Picture::Repair(RepairBars::of(&repair))
         }
         AnyView::Explained => of_plan(args)?,
+        AnyView::Unknown(text) => {
+            let views = other_views(&args.document).unwrap_or_else(|| ANALYSIS_VIEWS.to_owned());
+            return Err(Error::usage(format!("'{text}' is no view")).hint(format!("choose from {views}")));
+        }
     };
     let figure = picture.figure(theme);
     let inputs: Vec<&Path> = args.plan.as_deref().into_iter().chain([args.document.as_path()]).collect();
@@ -121,6 +132,14 @@ pub(super) fn run(args: &FigureArgs, console: &Console) -> Result<()> {
     write(&figure, out.path(), args.scale)?;
     console.wrote(out.path());
     console.print(&format!("{} of {} in {}", args.view, args.document.display(), args.out.display()))
+}
+
+/// The views of a file that is no analysis; `None` of others.
+fn other_views(document: &Path) -> Option<String> {
+    if FileKind::Document(Curves::FORMAT).is_of(document) {
+        return Some(CurveView::ALL.map(|view| view.to_string()).join(", "));
+    }
+    Repair::read(document).is_ok().then(|| REPAIR.to_owned())
 }
 
 fn of_whole_model(args: &FigureArgs) -> Result<()> {

@@ -245,6 +245,15 @@ impl CorpusPart {
         }
     }
 
+    /// What is read, in words.
+    pub fn in_words(self) -> String {
+        match self {
+            Self::All => "all batches".to_owned(),
+            Self::Training { every } => format!("all but one batch in {every}"),
+            Self::HeldOut { every } => format!("one batch in {every}"),
+        }
+    }
+
     /// How many of `blocks` blocks take part.
     pub(super) fn count(self, blocks: u64) -> u64 {
         match self {

@@ -169,7 +169,7 @@ fn a_stopped_measurement_goes_on_where_it_stopped() {
     let mut longer = marked.clone();
     longer.reading.seq_len = Some(64);
     let refused = curves(&bench.subject(), &wanted, Some(&longer), &mut |_| Ok(()), &Ticket::default()).unwrap_err();
-    assert!(refused.to_string().contains("(seq_len 64 instead of None)"), "{refused}");
+    assert!(refused.to_string().contains("(seq_len 64 instead of none)"), "{refused}");
     // Another method adds to what is there.
     let few = Wanted { rankings: vec![Method::Votes.into()], ..wanted.clone() };
     let votes = bench.measure(&few, None);

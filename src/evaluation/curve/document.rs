@@ -139,7 +139,10 @@ impl Curves {
     pub(super) fn measured_unlike(&self, other: &Self) -> Option<String> {
         fn pair<T: PartialEq + std::fmt::Debug>(name: &str, ours: &T, theirs: &T) -> Option<String> {
             // An option is shown as its value, text without quotes.
-            let shown = |value: &T| format!("{value:?}").replace("Some(", "").replace([')', '"'], "");
+            let shown = |value: &T| match format!("{value:?}").replace("Some(", "").replace([')', '"'], "") {
+                none if none == "None" => "none".to_owned(),
+                value => value,
+            };
             (ours != theirs).then(|| format!("{name} {} instead of {}", shown(theirs), shown(ours)))
         }
         let (ours, theirs) = (&self.reading, &other.reading);
@@ -152,8 +155,8 @@ impl Curves {
             .or_else(|| pair("batches", &ours.batches, &theirs.batches))
             .or_else(|| pair("pack", &ours.pack, &theirs.pack))
             .or_else(|| pair("seed", &ours.seed, &theirs.seed))
-            .or_else(|| pair("part", &ours.part, &theirs.part))
-            .or_else(|| pair("order", &ours.order, &theirs.order).filter(|_| ours.batches.is_some()))
+            .or_else(|| pair("part", &ours.part.in_words(), &theirs.part.in_words()))
+            .or_else(|| pair("order", &ours.order.name(), &theirs.order.name()).filter(|_| ours.batches.is_some()))
             .or_else(|| pair("length", &self.length, &other.length))
     }
 }
