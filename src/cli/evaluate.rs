@@ -140,8 +140,10 @@ fn compared(comparison: &Comparison, columns: &[Column<'_>], unit: InputUnit, wi
     }
     let likeness = &comparison.similarity;
     text.push_str(&format!(
-        "\nembedding cosine    {:.5} mean, {:.5} least of {} sequences",
-        likeness.mean_cosine, likeness.least_cosine, likeness.sequences
+        "\nembedding cosine    {:.5} mean, {:.5} least of {}",
+        likeness.mean_cosine,
+        likeness.least_cosine,
+        counted(likeness.sequences, "sequences")
     ));
     text
 }

@@ -7,6 +7,7 @@ use super::task_intake::IGNORED;
 use crate::error::{Error, Result};
 use crate::model::DecoderStart;
 use crate::network::{Batch, Items, Objective, Samples, Source, TokenMask, Tokens};
+use crate::words::counted;
 
 /// Ids of one sequence and which of them are real.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,13 +39,21 @@ impl TokenRow {
     /// Checks what a user wrote: length, vocabulary, mask, at least one real token.
     pub(super) fn checked(name: &str, ids: &[i64], mask: Option<&[i64]>, limits: &TokenLimits) -> Result<Self> {
         if let Some(longest) = limits.max_length.filter(|longest| ids.len() > *longest) {
-            let what = format!("{name} has {} tokens, but the model has {longest} positions", ids.len());
+            let what = format!(
+                "{name} has {}, but the model has {}",
+                counted(ids.len(), "tokens"),
+                counted(longest, "positions")
+            );
             return Err(Error::new(what).hint("split or shorten it"));
         }
         let real = match mask {
             None => vec![true; ids.len()],
             Some(mask) if mask.len() != ids.len() => {
-                let what = format!("a mask of {} entries does not fit {name} of {} tokens", mask.len(), ids.len());
+                let what = format!(
+                    "a mask of {} does not fit {name} of {}",
+                    counted(mask.len(), "entries"),
+                    counted(ids.len(), "tokens")
+                );
                 return Err(Error::new(what));
             }
             Some(mask) => mask

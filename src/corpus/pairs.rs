@@ -122,7 +122,8 @@ fn cells(number: u64, line: &str, (source, target): (usize, usize)) -> Result<Op
     let cell = |index: usize| {
         line.split('\t').nth(index).map(str::trim).ok_or_else(|| {
             let count = line.split('\t').count();
-            Error::new(format!("line {number} has {count} columns, but column {} is needed", index + 1))
+            let count = counted(count, "columns");
+            Error::new(format!("line {number} has {count}, but column {} is needed", index + 1))
         })
     };
     let (source, target) = (cell(source)?, cell(target)?);

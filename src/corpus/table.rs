@@ -12,6 +12,7 @@ use super::squad::SquadRows;
 use super::unique_keys::UniqueKeys;
 use crate::checkpoint::open_file;
 use crate::error::{Error, Result};
+use crate::words::counted;
 
 /// No row of a data set comes near so many bytes.
 const LONGEST_ROW: u64 = 1 << 26;
@@ -237,7 +238,11 @@ impl TableReader {
                 let Some(cells) = self.cells()? else { return Ok(None) };
                 let number = self.line;
                 if !self.columns.is_empty() && cells.len() != self.columns.len() {
-                    let what = format!("row {number} has {} cells, the first row {}", cells.len(), self.columns.len());
+                    let what = format!(
+                        "row {number} has {}, the first row {}",
+                        counted(cells.len(), "cells"),
+                        self.columns.len()
+                    );
                     return Err(Error::new(what));
                 }
                 let name = |index: usize| self.columns.get(index).cloned().unwrap_or_else(|| (index + 1).to_string());

@@ -11,6 +11,7 @@ use super::settings::{CorpusSettings, PerplexityPreset, TextPacking};
 use super::stream::{TokenStream, WindowSizes};
 use super::tokenizer::TextTokenizer;
 use crate::error::{Error, Result};
+use crate::words::counted;
 
 /// Length of sequences where neither the user nor the model sets a shorter one.
 const USUAL_LENGTH: usize = 512;
@@ -66,7 +67,11 @@ pub(super) fn usual_length(
     let wanted = settings.seq_len.or(settings.preset.map(PerplexityPreset::length));
     let length = match (wanted, longest) {
         (Some(wanted), Some(longest)) if wanted > longest => {
-            let what = format!("sequences of {wanted} tokens do not fit the model's {longest} positions");
+            let what = format!(
+                "sequences of {} do not fit the model's {}",
+                counted(wanted, "tokens"),
+                counted(longest, "positions")
+            );
             return Err(Error::usage(what).hint(format!("use --seq-len {longest} or less")));
         }
         (Some(wanted), _) => wanted,
@@ -81,7 +86,7 @@ pub(super) fn usual_length(
     };
     let least = tokenizer.added() + 2;
     if length < least {
-        let what = format!("sequences of {length} tokens leave no room for text");
+        let what = format!("sequences of {} leave no room for text", counted(length, "tokens"));
         return Err(Error::usage(what).hint(format!("use --seq-len {least} or more")));
     }
     Ok(length)

@@ -12,6 +12,7 @@ use super::{Model, NewOutput, Repaired};
 use crate::error::{Error, Result};
 use crate::network::{Extent, Network, Residence, Site, StackKind, block_bytes, roles};
 use crate::tensor::{has_kernels, wide};
+use crate::words::counted;
 
 /// What the program needs beside a model and its batches: its code, a tokenizer and text on its way through it, and
 /// memory that was handed back but that the system has not taken yet.
@@ -168,7 +169,11 @@ impl Model {
         if needed <= limit {
             return Ok(());
         }
-        Err(Error::usage(format!("one layer and one batch need {needed} of memory, {limit} are allowed"))
+        let allowed = match limit.0 {
+            bytes if bytes < 1 << 10 => format!("{} (a unit can be given: 4GiB)", counted(bytes, "bytes")),
+            _ => limit.to_string(),
+        };
+        Err(Error::usage(format!("one layer and one batch need {needed} of memory, {allowed} are allowed"))
             .at(self.checkpoint().place())
             .hint(format!("give --memory {needed} or more, or smaller batches with --batch-size and --seq-len")))
     }

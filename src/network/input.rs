@@ -14,6 +14,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::tensor::{add_shared, gelu, lookup, wide};
+use crate::words::counted;
 
 /// Weights of a stack's input.
 #[derive(Clone, Debug)]
@@ -156,7 +157,8 @@ impl TokenInput {
     pub(super) fn forward(&self, tokens: &Tokens, places: Option<Vec<u32>>) -> Result<Tensor> {
         let (n, t) = tokens.ids.dims2()?;
         if let Some(longest) = self.spec.max_length.filter(|m| t > *m) {
-            return Err(Error::new(format!("a sequence of {t} tokens is longer than the model's {longest} positions"))
+            let (tokens, positions) = (counted(t, "tokens"), counted(longest, "positions"));
+            return Err(Error::new(format!("a sequence of {tokens} is longer than the model's {positions}"))
                 .hint("use a smaller --seq-len"));
         }
         let width = self.spec.width;

@@ -210,12 +210,11 @@ fn ties(chosen: &[LayerChoice]) -> Option<String> {
         by.iter().zip(words).filter(|(n, _)| **n > 0).map(|(n, word)| format!("{n} by {word}")).collect();
     let total: usize = by.iter().sum();
     (total > 0).then(|| {
-        format!(
-            "{} of {} were chosen among equals: {}",
-            counted(total, "heads that stay"),
-            counted(layers, "layers"),
-            parts.join(", ")
-        )
+        let (heads, were) = match total {
+            1 => ("1 head that stays".to_owned(), "was"),
+            many => (format!("{many} heads that stay"), "were"),
+        };
+        format!("{heads} of {} {were} chosen among equals: {}", counted(layers, "layers"), parts.join(", "))
     })
 }
 

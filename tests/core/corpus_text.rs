@@ -275,7 +275,7 @@ fn wrong_requests_and_files_are_named() {
     };
     assert!(pairs("CC CO\n", None).contains("the first line has no tab"));
     let error = pairs("C\tCC\nC\n", None);
-    assert!(error.contains("line 2 has 1 columns, but column 2 is needed"), "{error}");
+    assert!(error.contains("line 2 has 1 column, but column 2 is needed"), "{error}");
     assert!(pairs("C\tCC\n", Some((1, 3))).contains("line 1 has 2 columns, but column 3"));
     assert!(pairs("C\tCC\n", Some((0, 1))).contains("counted from 1"));
     assert!(pairs("", None).contains("no pair"));
