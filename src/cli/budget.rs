@@ -33,7 +33,7 @@ pub(super) fn claim_repair(args: &PlanArgs, inputs: &[&Path]) -> Result<Option<O
 
 /// The heads that the model of the analysis names to tell when a word was said.
 pub(super) fn alignment_heads(args: &PlanArgs, analysis: &Analysis) -> Result<BTreeSet<Head>> {
-    let folder = args.folder().unwrap_or_else(|| analysis.model.path.clone().into());
+    let folder = args.folder_of(analysis)?;
     let heads = Model::open(&folder)?.alignment_heads();
     if heads.is_empty() {
         let what = "generation_config.json names no alignment_heads of this model";
@@ -53,7 +53,7 @@ pub(super) fn within(
     if args.rounds > 1 {
         return Err(Error::usage("a budget is not searched in rounds").hint("leave out --rounds"));
     }
-    let folder = args.folder().unwrap_or_else(|| analysis.model.path.clone().into());
+    let folder = args.folder_of(analysis)?;
     let common = args.common.spec(&args.input, None);
     // Batches that were held out are those of the same cut of the same input.
     let left_out = analysis.settings.held_out_every.filter(|_| !common.reads_other_than(analysis));

@@ -117,7 +117,7 @@ fn by_batches(
 /// The model of the analysis with the input that is named. Batches vote and choose, so they are those of the analysis where
 /// nothing else is asked for.
 fn open_of_analysis(args: &PlanArgs, analysis: &Analysis) -> Result<Checked> {
-    let folder = args.folder().unwrap_or_else(|| analysis.model.path.clone().into());
+    let folder = args.folder_of(analysis)?;
     let mut spec = args.common.spec(&args.input, None);
     spec.batch_size = spec.batch_size.or(analysis.settings.batch_size);
     spec.seq_len = spec.seq_len.or(analysis.settings.seq_len);
@@ -151,6 +151,26 @@ impl PlanArgs {
     /// The model that was named, behind the analysis or by `--model`.
     pub(super) fn folder(&self) -> Option<PathBuf> {
         self.folder.clone().or_else(|| self.model.clone())
+    }
+
+    /// The model that was named, or else the one that was analyzed.
+    ///
+    /// # Errors
+    /// Where that is not there any more, or has a name that no text holds.
+    pub(super) fn folder_of(&self, analysis: &Analysis) -> Result<PathBuf> {
+        if let Some(named) = self.folder() {
+            return Ok(named);
+        }
+        let path = PathBuf::from(&analysis.model.path);
+        if path.exists() {
+            return Ok(path);
+        }
+        let from = self.analysis.display();
+        let what = match analysis.model.path.contains(char::REPLACEMENT_CHARACTER) {
+            true => format!("the name of the analyzed model is no text, which {from} cannot hold"),
+            false => format!("no such model folder, which {from} names as the one that was analyzed"),
+        };
+        Err(Error::new(what).at(path).hint("name MODEL behind the analysis"))
     }
 }
 

@@ -129,7 +129,7 @@ fn every_fault_names_its_line() {
         (r#"{"input_ids": [-1]}"#, "id -1 of input_ids is outside"),
         (r#"{"input_ids": []}"#, "no real token"),
         (r#"{"input_ids": [1, 2], "attention_mask": [0, 0]}"#, "no real token"),
-        (r#"{"input_ids": [1, 2], "attention_mask": [1]}"#, "a mask of 1 entries does not fit input_ids of 2 tokens"),
+        (r#"{"input_ids": [1, 2], "attention_mask": [1]}"#, "a mask of 1 entry does not fit input_ids of 2 tokens"),
         (r#"{"input_ids": [1, 2], "attention_mask": [1, 2]}"#, "holds 2"),
         (r#"{"input_ids": [1, 2}"#, "at column 20"),
         (r#"{"ids": [1]}"#, "input_ids"),
