@@ -16,7 +16,7 @@ use crate::engines::Quantization;
 use crate::error::Result;
 use crate::network::FeatureMap;
 use crate::plan::Method;
-use crate::pruning::{ExportFormat, OutputFormat};
+use crate::pruning::{Engine, ExportFormat, OutputFormat};
 use crate::tensor::Precision;
 use crate::training::Decay;
 
@@ -35,6 +35,7 @@ fn with_words(argument: Arg) -> Arg {
         "dtype" | "write_dtype" => Precision::VARIANTS,
         "format" if argument.get_value_delimiter().is_some() => &formats,
         "format" => ExportFormat::VARIANTS,
+        "to" => Engine::VARIANTS,
         "method" | "methods" => Method::VARIANTS,
         "metric" => Metric::VARIANTS,
         "clustering" => Clustering::VARIANTS,
