@@ -141,6 +141,15 @@ fn a_file_of_curves_says_what_it_holds_besides() {
     assert!(!curve("votes").contains("holds besides"));
     let said = curve("magnitude");
     assert!(said.contains("it holds besides, from earlier: votes; they are shown too"), "{said}");
+    // The views are those of this file.
+    let unknown = bad(&["figure", &c, "--view", "wat", "--out", &folder.name("f.svg")], 2);
+    assert!(unknown.contains("choose from quality, pareto-parameters") && !unknown.contains("overview"), "{unknown}");
+    // Where the model has moved since, it is said whose word its path is.
+    let (moved, p) = (folder.name("moved.json"), folder.name("p.json"));
+    std::fs::write(&moved, std::fs::read_to_string(&a).unwrap().replace(&model, "gone/away")).unwrap();
+    let search = ["plan", &moved, "--max-loss-increase", "5%", "--quiet", "--out", &p];
+    let lost = bad(&[&search[..], &input].concat(), 1);
+    assert!(lost.contains("moved.json names") && lost.ends_with("gone/away; name MODEL behind the analysis"), "{lost}");
 }
 
 #[test]
