@@ -10,6 +10,7 @@ use strum::IntoStaticStr;
 use super::{Centers, Learner, LossScale, Position, StepParts};
 use crate::checkpoint::{Stored, TensorPlan, tensor_bytes, write_safetensors};
 use crate::error::{Error, Result};
+use crate::network::Site;
 use crate::plan::Plan;
 
 /// File name of a saved state.
@@ -176,7 +177,7 @@ pub fn load(path: &Path, learner: &mut Learner, device: &Device) -> Result<(RunS
     let mut centers = Centers::new();
     for (name, tensor) in tensors {
         if let Some(site) = name.strip_prefix("centers.") {
-            centers.insert(site.parse().map_err(damaged)?, tensor);
+            centers.insert(site.parse::<Site>().map_err(damaged)?, tensor);
         }
     }
     Ok((standing, (!centers.is_empty()).then_some(centers)))
