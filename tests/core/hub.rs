@@ -125,7 +125,7 @@ fn an_unfinished_download_is_said_and_a_dead_link_hides_nothing() {
     assert_eq!(
         found,
         [
-            said("owner/dead", "not whole: its weights are not there"),
+            said("owner/dead", "not whole: model.safetensors is not there"),
             said("owner/no-config", "not whole: config.json is not there"),
             said("owner/sharded", "not whole: model-00002-of-00002.safetensors is not there"),
             said("owner/whole", "the download of a file was not finished"),
