@@ -144,13 +144,13 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Messages of other libraries may span lines; ours never do. A damaged file may have a name as long as itself, of
         // characters that no terminal should be sent.
-        let words = without_numbers(&self.what).split_whitespace().collect::<Vec<_>>().join(" ");
-        f.write_str(&shown(&words, LONGEST))?;
+        let one_line = |text: &str| shown(&text.split_whitespace().collect::<Vec<_>>().join(" "), LONGEST);
+        f.write_str(&one_line(&without_numbers(&self.what)))?;
         if let Some(path) = &self.path {
             write!(f, ": {}", shown(&path.display().to_string(), usize::MAX))?;
         }
         if let Some(hint) = &self.hint {
-            write!(f, "; {hint}")?;
+            write!(f, "; {}", one_line(hint))?;
         }
         Ok(())
     }
@@ -207,6 +207,9 @@ mod tests {
             Error::new(format!("tensor '{name}' has no data")).at("a\nb.gguf").hint("fetch it again").to_string();
         assert!(said.starts_with("tensor 'a\\u{1b}[2J\\u{0}xxx") && said.len() < 600, "{said}");
         assert!(said.ends_with("x …: a\\u{a}b.gguf; fetch it again"), "{said}");
+        // What to do may name columns of the file.
+        let said = Error::new("no such column").hint(format!("the columns are {name}")).to_string();
+        assert!(said.starts_with("no such column; the columns are a\\u{1b}[2J\\u{0}xxx") && said.len() < 500, "{said}");
     }
 
     #[test]

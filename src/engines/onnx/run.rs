@@ -217,6 +217,11 @@ fn integers(x: &Tensor) -> Result<Vec<i64>> {
     Ok(x.flatten_all()?.to_vec1::<i64>()?)
 }
 
+/// None where no tensor has so many numbers; candle multiplies sizes without looking.
+fn count(dims: &[usize]) -> Option<usize> {
+    dims.iter().try_fold(1usize, |product, size| product.checked_mul(*size))
+}
+
 /// The dimensions that `Reshape` asks for: 0 keeps that of the argument, -1 takes what is left.
 fn reshaped(x: &Tensor, wanted: &[i64]) -> Result<Vec<usize>> {
     let mut dims: Vec<usize> = Vec::with_capacity(wanted.len());
@@ -232,8 +237,27 @@ fn reshaped(x: &Tensor, wanted: &[i64]) -> Result<Vec<usize>> {
         }
     }
     if let Some(axis) = open {
-        let known: usize = dims.iter().product();
-        dims[axis] = x.elem_count().checked_div(known).unwrap_or(0);
+        let left = count(&dims).and_then(|known| x.elem_count().checked_div(known));
+        dims[axis] = left.unwrap_or(0);
     }
-    Ok(dims)
+    match count(&dims) == Some(x.elem_count()) {
+        true => Ok(dims),
+        false => Err(Error::new(format!("a node gives {} numbers the shape {dims:?}", x.elem_count()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+
+    use super::*;
+
+    #[test]
+    fn sizes_that_no_tensor_has_do_not_overflow() {
+        let x = Tensor::zeros((2, 6), DType::F32, &Device::Cpu).unwrap();
+        assert_eq!(reshaped(&x, &[0, -1, 3]).unwrap(), [2, 2, 3]);
+        for wanted in [&[i64::MAX, i64::MAX, -1][..], &[i64::MAX, i64::MAX], &[-5, -1], &[5, -1]] {
+            assert!(reshaped(&x, wanted).is_err(), "{wanted:?}");
+        }
+    }
 }
