@@ -151,14 +151,19 @@ fn apply(node: &Node, read: &dyn Fn(usize) -> Result<Tensor>) -> Result<Tensor> 
         }
         "Range" => {
             let bound = |index: usize| -> Result<i64> { Ok(read(index)?.to_scalar::<i64>()?) };
-            Tensor::arange(bound(0)?, bound(1)?, &Device::Cpu)?
+            let (from, to) = (bound(0)?, bound(1)?);
+            // Positions of tokens: a graph that wants more is not one that was written here.
+            if to.checked_sub(from).is_none_or(|count| count > LONGEST) {
+                return Err(Error::new(format!("a node wants every number from {from} to {to}")));
+            }
+            Tensor::arange(from, to, &Device::Cpu)?
         }
         "CumSum" => {
             let x: Vec<Vec<i64>> = read(0)?.to_vec2()?;
             let sums = x.into_iter().map(|row| {
                 row.into_iter()
                     .scan(0, |sum, v| {
-                        *sum += v;
+                        *sum = i64::wrapping_add(*sum, v);
                         Some(*sum)
                     })
                     .collect::<Vec<i64>>()
@@ -216,6 +221,9 @@ fn broadcast(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
 fn integers(x: &Tensor) -> Result<Vec<i64>> {
     Ok(x.flatten_all()?.to_vec1::<i64>()?)
 }
+
+/// The longest range of numbers.
+const LONGEST: i64 = 1 << 24;
 
 /// None where no tensor has so many numbers; candle multiplies sizes without looking.
 fn count(dims: &[usize]) -> Option<usize> {
