@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn bad_rows_are_named_by_their_number() {
         let fault = |name: &str, text: &str| rows(name, text).unwrap_err().to_string();
-        assert!(fault("a.csv", "a,b\n1,2\n3\n").contains("row 3 has 1 cells, the first row 2"));
+        assert!(fault("a.csv", "a,b\n1,2\n3\n").contains("row 3 has 1 cell, the first row 2"));
         // The last of two would win without a word.
         assert!(fault("a.csv", "a,b,b\n1,2,3\n").contains("two columns have the name 'b'"));
         assert!(fault("a.csv", "a,b\n1,\"2\n3\n").contains("a quote of line 2 is not closed"));

@@ -19,12 +19,17 @@ fn desk(pixels_per_point: f32, zoom: f32) -> Desk {
 }
 
 impl Desk {
-    /// Whether a control can be brought into the window, by scrolling where it is not there yet.
-    fn is_reachable(&mut self, role: Role, name: &str) -> bool {
+    /// Where a control lies that cannot be brought into the window, by scrolling where it is not there yet.
+    fn out_of_reach(&mut self, role: Role, name: &str) -> Option<String> {
         let window = Rect::from_min_size(eframe::egui::Pos2::ZERO, self.harness.ctx.content_rect().size());
-        let Some(node) = self.harness.query_all_by_role_and_label(role, name).next() else { return false };
+        let Some(node) = self.harness.query_all_by_role_and_label(role, name).next() else {
+            return Some(format!("{role:?} {name} is nowhere"));
+        };
         node.focus();
-        node.scroll_to_me();
+        self.harness.run_ok();
+        if let Some(node) = self.harness.query_all_by_role_and_label(role, name).next() {
+            node.scroll_to_me();
+        }
         self.harness.run_ok();
         let found = self.harness.query_all_by_role_and_label(role, name).next();
         // What is larger than its place is scrolled inside it.
@@ -32,7 +37,10 @@ impl Desk {
             let seen = window.expand(1.0).intersect(rect);
             rect.area() > 20.0 && (seen.contains_rect(rect) || seen.size().min_elem() > 40.0)
         };
-        found.is_some_and(|node| is_seen(node.rect()))
+        match found.map(|node| node.rect()) {
+            Some(rect) if is_seen(rect) => None,
+            rect => Some(format!("{role:?} {name} at {rect:?} of {window:?}")),
+        }
     }
 }
 
@@ -54,16 +62,12 @@ fn every_control_stays_in_reach_at_every_size() {
         ] {
             desk.chord(Modifiers::COMMAND, view);
             desk.settle();
-            if !desk.is_reachable(role, name) {
-                lost.push(format!("{place}: {role:?} {name}"));
-            }
+            lost.extend(desk.out_of_reach(role, name).map(|what| format!("{place}, {view:?}: {what}")));
         }
         for (role, name) in
             [(Role::Button, "Run"), (Role::Button, "File"), (Role::Tab, "Overview"), (Role::ComboBox, "Metric")]
         {
-            if !desk.is_reachable(role, name) {
-                lost.push(format!("{place}: {role:?} {name}"));
-            }
+            lost.extend(desk.out_of_reach(role, name).map(|what| format!("{place}: {what}")));
         }
         if can_draw() {
             desk.harness.render().unwrap();
