@@ -8,8 +8,7 @@ use resvg::{tiny_skia, usvg};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
-use super::font;
-use super::page::SMALL;
+use super::font::{self, SMALL};
 use super::scene::Scene;
 use super::svg::{MARK, to_svg};
 use crate::chart::Theme;

@@ -19,6 +19,8 @@ pub(super) const FAMILIES: &str = "Inter, 'DejaVu Sans', 'Helvetica Neue', Arial
 
 /// Size of labels in units of a scene.
 pub(super) const LABEL: f64 = 11.0;
+/// Size of the smallest words, in the same units.
+pub(super) const SMALL: f64 = 9.5;
 
 /// Height of a capital letter as a share of the font size (Inter).
 pub(super) const CAP_HEIGHT: f64 = 0.727;

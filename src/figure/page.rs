@@ -1,8 +1,8 @@
 //! The frame of every figure: title, subtitle, legends, content, notes, one below the other.
 
 use super::export::{Figure, Sheet};
-pub(super) use super::font::LABEL;
 use super::font::{self, Weight};
+pub(super) use super::font::{LABEL, SMALL};
 use super::scene::{Anchor, Fill, Item, Point, Rect, Scene, Stroke, Text, VerticalAlign};
 use crate::chart::Caption;
 use crate::chart::axis::Axis;
@@ -15,7 +15,6 @@ use crate::chart::theme::Theme;
 
 /// Font sizes in units of a scene; none is smaller than [`SMALL`].
 pub(super) const TITLE: f64 = 15.0;
-pub(super) const SMALL: f64 = 9.5;
 /// Numbers in cells, on a sheet that has no room for [`SMALL`] ones: of 5 points where those have 7.
 pub(super) const CELL: f64 = SMALL * 5.0 / 7.0;
 /// Empty border around the content.
