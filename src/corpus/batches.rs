@@ -1,6 +1,5 @@
 //! A pass over a corpus: order, held-out split, and a worker that reads ahead.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -15,6 +14,7 @@ use super::opened::Corpus;
 use super::settings::{BatchOrder, Purpose};
 use crate::error::{Error, Result};
 use crate::network::Batch;
+use crate::task::caught;
 
 impl Corpus {
     /// A pass over the batches, on `device`.
@@ -51,10 +51,7 @@ impl Batches {
         let fault = send.clone();
         let worker = std::thread::Builder::new().name("batches".to_owned()).spawn(move || {
             let work = || Producer { corpus: &corpus, send: &send, pass, sent: 0 }.run();
-            let end = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-                Err(Error::new("internal fault while reading the input").at(corpus.input().path()))
-            });
-            if let Err(error) = end {
+            if let Err(error) = caught(work) {
                 let error = match &corpus.spool {
                     Some(spool) => spool.explain(error),
                     None => error,
