@@ -8,6 +8,7 @@ use eframe::egui::{
 };
 
 use crate::chart::{self, GroupStyle, Rgb};
+use crate::figure::font;
 
 /// The named colors of the window; those of data come from the figures, so that exports look alike.
 pub(super) struct WindowTheme {
@@ -169,6 +170,10 @@ impl WindowTheme {
 /// Name of the heavier face, for titles and values.
 pub(super) const STRONG: &str = "strong";
 
+const REGULAR: &str = "Inter";
+const SEMI_BOLD: &str = "Inter SemiBold";
+const FALLBACK: &str = "DejaVu Sans";
+
 /// Fonts, sizes and spacing, and both themes.
 pub(super) fn install(ctx: &egui::Context) {
     ctx.set_fonts(fonts());
@@ -197,22 +202,19 @@ pub(super) fn install(ctx: &egui::Context) {
     }
 }
 
+/// Those of figures, and none beside them: what the window shows, an exported picture can show.
 fn fonts() -> FontDefinitions {
-    let mut fonts = FontDefinitions::default();
-    let faces: [(&str, &'static [u8]); 3] = [
-        ("Inter", include_bytes!("../../assets/fonts/Inter-Regular.otf")),
-        ("Inter SemiBold", include_bytes!("../../assets/fonts/Inter-SemiBold.otf")),
-        ("DejaVu Sans", include_bytes!("../../assets/fonts/DejaVuSans.ttf")),
-    ];
-    for (name, bytes) in faces {
+    let mut fonts = FontDefinitions::empty();
+    for (name, bytes) in [(REGULAR, font::REGULAR), (SEMI_BOLD, font::SEMI_BOLD), (FALLBACK, font::FALLBACK)] {
         fonts.font_data.insert(name.to_owned(), Arc::new(FontData::from_static(bytes)));
     }
-    let spare: Vec<String> = fonts.families.get(&FontFamily::Proportional).cloned().unwrap_or_default();
-    for (family, first) in [(FontFamily::Proportional, "Inter"), (FontFamily::Name(STRONG.into()), "Inter SemiBold")] {
-        let names = [first, "DejaVu Sans"].map(str::to_owned).into_iter().chain(spare.iter().cloned());
-        fonts.families.insert(family, names.collect());
+    for (family, first) in [
+        (FontFamily::Proportional, REGULAR),
+        (FontFamily::Monospace, REGULAR),
+        (FontFamily::Name(STRONG.into()), SEMI_BOLD),
+    ] {
+        fonts.families.insert(family, [first, FALLBACK].map(str::to_owned).into());
     }
-    fonts.families.entry(FontFamily::Monospace).or_default().push("DejaVu Sans".to_owned());
     fonts
 }
 

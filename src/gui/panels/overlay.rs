@@ -2,7 +2,7 @@
 
 use eframe::egui::text::CCursorRange;
 use eframe::egui::text_edit::TextEditState;
-use eframe::egui::{self, Align2, Event, Id, Key, Modal, Modifiers, RichText, ScrollArea, TextEdit, Ui};
+use eframe::egui::{self, Align2, Event, Id, Key, Modal, Modifiers, ScrollArea, TextEdit, Ui};
 
 use super::cached::cached;
 use super::data::rows;
@@ -394,7 +394,7 @@ fn shortcuts(ui: &mut Ui, cx: Cx<'_>, fresh: bool) {
                 }
                 ui.label(spec.text);
                 let keys: Vec<_> = spec.keys.iter().map(|k| caps(ui.ctx(), k)).collect();
-                ui.label(RichText::new(keys.join("  or  ")).monospace());
+                ui.label(keys.join("  or  "));
                 ui.end_row();
             }
             for (what, keys) in [
@@ -404,7 +404,7 @@ fn shortcuts(ui: &mut Ui, cx: Cx<'_>, fresh: bool) {
                 ("Move to the next control", "Tab"),
             ] {
                 ui.label(what);
-                ui.label(RichText::new(keys).monospace());
+                ui.label(keys);
                 ui.end_row();
             }
         });
