@@ -1,5 +1,7 @@
 //! Words in the window: none is cut at its sides, none covers another, in every view and at every size.
 
+use std::path::Path;
+
 use eframe::egui::accesskit::Role;
 use eframe::egui::{self, Key, Modifiers, Rect, Shape};
 use egui_kittest::Harness;
@@ -248,5 +250,53 @@ fn tabs_tools_and_columns_are_in_sight_in_a_small_window() {
     let before = desk.bars();
     desk.click("View");
     assert!(desk.bars() > before, "the menu shows no bar");
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn quality_by_the_metric_of_a_task_needs_no_scrolling_sideways() {
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_models/books/classifier");
+    let mut desk = Desk::start(Some(model));
+    let path = desk.folder.path().join("rows.tsv");
+    let rows = "He walked.\tEmma\nShe spoke.\tPride and Prejudice\n".repeat(20);
+    std::fs::write(&path, format!("sentence\tlabel\n{rows}")).unwrap();
+    desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &path);
+    desk.toggle("none");
+    desk.press(Key::F5);
+    desk.settle();
+    assert!(desk.state().results.is_some(), "{}", desk.messages());
+    desk.prune_everywhere();
+    desk.press(Key::F6);
+    desk.settle();
+    let measured = desk.state().measured_now().unwrap_or_else(|| panic!("{}", desk.messages()));
+    assert!(measured.comparison.before.metrics.contains_key("accuracy"));
+    let mut faults = Vec::new();
+    for size in ROOMY {
+        desk.harness.set_size(egui::Vec2::from(size));
+        desk.harness.run_ok();
+        desk.chord(Modifiers::COMMAND, Key::Num5);
+        desk.settle();
+        desk.rest();
+        // The last column; where the table is wider than its place, this scrolls the first out of it.
+        desk.harness.query_all_by_role_and_label(Role::Label, "items").next().expect("items").scroll_to_me();
+        desk.harness.run_ok();
+        let words = desk.words();
+        let Some(last) = words.iter().find(|word| word.text == "items") else {
+            faults.push(format!("{size:?}: the last column is out of sight"));
+            continue;
+        };
+        if last.rect.right() > last.clip.right() + SLACK {
+            faults.push(format!("{size:?}: the last column at {:?} of {:?}", last.rect, last.clip));
+        }
+        let firsts = desk.harness.query_all_by_role_and_label(Role::Label, "higher is better");
+        let lefts: Vec<f32> = firsts.map(|node| node.rect().left()).collect();
+        assert!(!lefts.is_empty(), "no metric is told");
+        faults.extend(
+            lefts
+                .into_iter()
+                .filter(|left| *left < last.clip.left() - SLACK)
+                .map(|left| format!("{size:?}: the first column at {left} of {:?}", last.clip)),
+        );
+    }
     assert!(faults.is_empty(), "{faults:#?}");
 }

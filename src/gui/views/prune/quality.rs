@@ -131,7 +131,9 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
             };
             headers(ui, theme, titles);
             for (name, quality) in candidates.into_iter().chain(random) {
-                ui.label(RichText::new(name).color(theme.muted)).on_hover_text(match name {
+                // The numbers of random heads are in two lines too.
+                let shown = if name == control { in_lines(name) } else { name.to_owned() };
+                ui.label(RichText::new(shown).color(theme.muted)).on_hover_text(match name {
                     _ if name == control => HELD_AGAINST,
                     MASKED => "The same weights with the pruned heads masked",
                     REPAIRED => "The pruned heads masked, the others with new output projections",
@@ -182,33 +184,54 @@ fn metrics(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
     if own.is_empty() {
         return;
     }
-    let words = |found: Option<&Estimate>| match found.map(|found| (found, found.low.zip(found.high))) {
-        Some((found, Some((low, high)))) => printed(format!("{:.4}\n({low:.4} to {high:.4})", found.value)),
-        Some((found, None)) => printed(format!("{:.4}", found.value)),
-        None => "–".to_owned(),
-    };
     let plan = if measured.is_repaired() { REPAIRED } else { MASKED };
-    let control = format!("random heads{}", measured.random_repair_words());
+    let control = format!("random\nheads{}", measured.random_repair_words());
     ui.push_id((&measured.name, &measured.kept, measured.repair, "metrics"), |ui| {
-        number_table(ui, "task metrics", 5, 16.0, |ui| {
-            headers(ui, theme, ["", "whole model (95 %)", plan, &control, "items"]);
+        number_table(ui, "task metrics", 5, 10.0, |ui| {
+            headers(ui, theme, ["", "whole model\n(95 %)", &in_lines(plan), &in_lines(&control), "items"]);
             for (name, found) in own {
-                let direction = found.direction();
-                ui.label(RichText::new(format!("{name}, {direction}")).color(theme.muted))
-                    .on_hover_text(sentence(&found.convention));
                 let meaning = sentence(&found.convention);
-                ui.label(words(Some(found))).on_hover_text(&meaning);
-                ui.label(RichText::new(words(comparison.after.metrics.get(name))).strong()).on_hover_text(&meaning);
-                let control = ui.label(match measured.random_spread.get(name).filter(|spread| spread.count > 1) {
-                    Some(drawn) => printed(format!("{:.4} ± {:.4}", drawn.mean, drawn.deviation)),
-                    None => words(measured.random.as_ref().and_then(|random| random.metrics.get(name))),
+                ui.vertical(|ui| {
+                    ui.label(RichText::new(name).color(theme.muted)).on_hover_text(&meaning);
+                    if !found.direction().is_empty() {
+                        note(ui, theme, found.direction());
+                    }
                 });
-                control.on_hover_text(meaning);
-                number_cell(ui, "items", Unit::Count.format(found.n as f64));
+                estimate(ui, cx, Some(found), |value| value, &meaning);
+                estimate(ui, cx, comparison.after.metrics.get(name), RichText::strong, &meaning);
+                match measured.random_spread.get(name).filter(|spread| spread.count > 1) {
+                    Some(drawn) => {
+                        ui.vertical(|ui| {
+                            ui.label(printed(format!("{:.4}", drawn.mean))).on_hover_text(&meaning);
+                            note(ui, theme, format!("± {:.4}", drawn.deviation));
+                        });
+                    }
+                    None => {
+                        let first = measured.random.as_ref().and_then(|random| random.metrics.get(name));
+                        estimate(ui, cx, first, |value| value, &meaning);
+                    }
+                }
+                ui.vertical(|ui| number_cell(ui, "items", Unit::Count.format(found.n as f64)));
                 ui.end_row();
             }
         });
     });
+}
+
+/// A number, and below it the ends of its interval in small letters, so that all columns fit beside each other.
+fn estimate(ui: &mut Ui, cx: Cx<'_>, found: Option<&Estimate>, weight: impl Fn(RichText) -> RichText, meaning: &str) {
+    ui.vertical(|ui| {
+        let value = found.map_or_else(|| "–".to_owned(), |found| printed(format!("{:.4}", found.value)));
+        ui.label(weight(RichText::new(value))).on_hover_text(meaning);
+        if let Some((low, high)) = found.and_then(|found| found.low.zip(found.high)) {
+            note(ui, cx.theme, printed(format!("{low:.4} to {high:.4}")));
+        }
+    });
+}
+
+/// A name with what stands behind its comma in a line of its own, for narrow columns.
+fn in_lines(name: &str) -> String {
+    name.replace(", ", ",\n")
 }
 
 /// The numbers of a row; where no tokens are predicted, the `likeness` to the whole model, and whether there is a loss before
