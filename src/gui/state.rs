@@ -185,6 +185,8 @@ pub struct State {
     pub cached: Option<Result<Vec<CachedModel>, Error>>,
     /// The box that has the keyboard.
     pub overlay: Option<Overlay>,
+    /// The path that was refused last, as it was typed into that box, and why.
+    pub refused: Option<(PathBuf, Error)>,
     /// Counts changes of the plan, so that what is computed from it knows when it is out of date.
     pub plan_revision: u64,
 }
@@ -239,6 +241,7 @@ impl State {
             cache: HubCache::of_user(),
             cached: None,
             overlay: None,
+            refused: None,
             plan_revision: 0,
         }
     }

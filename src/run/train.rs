@@ -49,6 +49,16 @@ impl TrainSpec {
         }
     }
 
+    /// Finds out whether the run may begin in its folder, or go on there, before anything is computed for it. What is made to
+    /// find out is gone again.
+    ///
+    /// # Errors
+    /// Those of [`train`] that the settings and the folder give.
+    pub fn check(&self) -> Result<()> {
+        let options = RunOptions { resume: self.resume, force: self.force, ..RunOptions::default() };
+        training::check_begin(&self.request()?, &options)
+    }
+
     /// The whole run, as its folder records it.
     ///
     /// # Errors

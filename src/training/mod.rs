@@ -51,8 +51,8 @@ pub use movement::{Centers, centers, movement};
 pub use optimizer::{AdamSettings, AdamW};
 pub use parameters::{Parameter, Parameters, Rounded};
 pub use run::{
-    FoundRun, HeldOut, NOTHING_SAVED, RunFolder, RunOptions, TrainingEnd, TrainingEvent, TrainingSummary, request_of,
-    train, was_trained,
+    FoundRun, HeldOut, NOTHING_SAVED, RunFolder, RunOptions, TrainingEnd, TrainingEvent, TrainingSummary, check_begin,
+    request_of, train, was_trained,
 };
 pub use schedule::{Decay, Schedule};
 pub use scratch::prepare;

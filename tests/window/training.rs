@@ -82,6 +82,47 @@ fn a_training_that_is_refused_leaves_what_is_shown_of_the_one_before() {
 }
 
 #[test]
+fn a_folder_that_is_refused_is_mended_where_it_was_typed() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    let input = tokens(desk.folder.path(), 400, 10);
+    desk.type_path((SHIFTED, Key::I), &input);
+    desk.chord(Modifiers::COMMAND, Key::Num7);
+    desk.set_number("Steps", 2.0);
+    desk.set_number("Fine-tuning steps", 1.0);
+    desk.chord(Modifiers::COMMAND, Key::Num1);
+    let taken = desk.folder.path().join("taken");
+    std::fs::create_dir(&taken).unwrap();
+    std::fs::write(taken.join("thesis.txt"), "mine").unwrap();
+    let typed = |desk: &Desk| {
+        let field = desk.harness.query_by_role_and_label(Role::TextInput, "Train the model")?;
+        field.accesskit_node().value()
+    };
+    let told = |desk: &Desk| desk.harness.query_all_by_label_contains("the folder exists and is not empty").count();
+    let enter = |desk: &mut Desk, path: &std::path::Path| {
+        desk.chord(Modifiers::COMMAND, Key::A);
+        desk.type_text(path.to_str().unwrap());
+        desk.press(Key::Enter);
+        desk.settle();
+    };
+    desk.command("train\u{2026}");
+    desk.settle();
+    enter(&mut desk, &taken);
+    assert_eq!(typed(&desk).as_deref(), taken.to_str(), "{}", desk.messages());
+    assert!(desk.state().refused.is_some() && desk.state().training.run.watched.is_none());
+    // In the box too, for as long as the path stands there.
+    let before = told(&desk);
+    desk.type_text("-2");
+    assert_eq!(told(&desk) + 1, before);
+    // Nothing was made to find that out.
+    let free = desk.folder.path().join("free");
+    assert!(!free.exists() && std::fs::read_dir(&taken).unwrap().count() == 1);
+    enter(&mut desk, &free);
+    assert!(typed(&desk).is_none() && desk.state().refused.is_none());
+    let summary = desk.state().training.run.summary.as_ref();
+    assert_eq!(summary.map(|s| s.outcome), Some(TrainingEnd::Done), "{}", desk.messages());
+}
+
+#[test]
 fn a_training_that_was_stopped_is_resumed_after_a_restart() {
     let mut desk = training(100_000.0);
     desk.wait("a record", |state| records(state) >= 1);

@@ -11,6 +11,7 @@ use crate::corpus::Input;
 use crate::error::{Error, Result};
 use crate::figure::{claim, claim_of, write};
 use crate::gui::app::App;
+use crate::gui::command::Command;
 use crate::gui::jobs::{JobKind, JobOutcome};
 use crate::gui::purpose::PathPurpose;
 use crate::gui::state::Overlay;
@@ -29,15 +30,17 @@ const UNSEEN: Duration = Duration::from_secs(1);
 
 impl App {
     /// Uses a path that was chosen, typed or dropped.
-    pub(super) fn use_path(&mut self, purpose: PathPurpose, path: &Path) {
+    pub(super) fn use_path(&mut self, purpose: PathPurpose, typed: &Path) {
         let path = match purpose {
-            PathPurpose::Open | PathPurpose::Relocate if is_hub_name(path) => path.to_path_buf(),
-            _ => whole(path),
+            PathPurpose::Open | PathPurpose::Relocate if is_hub_name(typed) => typed.to_path_buf(),
+            _ => whole(typed),
         };
         // What is not there can be mended where it was typed, too: whoever types on must not type into the plan.
-        if matches!(purpose, PathPurpose::Open | PathPurpose::OpenFile) && !path.exists() && !is_hub_name(&path) {
+        let is_read =
+            matches!(purpose, PathPurpose::Open | PathPurpose::OpenFile | PathPurpose::Input | PathPurpose::Images);
+        if is_read && !path.exists() && !is_hub_name(&path) {
             let error = Error::new("nothing is there").at(&path).hint("check the path");
-            return self.state.messages.fail("Open", &error);
+            return self.refuse(purpose, typed, error);
         }
         let path = match purpose {
             PathPurpose::SaveWorkspace => with_extension(path, "pillars"),
@@ -47,18 +50,9 @@ impl App {
         };
         // Nor is a path lost that nothing can be written to.
         if let Err(error) = self.check_target(purpose, &path) {
-            let what = match purpose {
-                PathPurpose::Export => "Export",
-                PathPurpose::Picture(_) => "Save the picture",
-                other => title(other),
-            };
-            self.state.messages.fail(what, &error);
-            if purpose == PathPurpose::Export {
-                self.state.export.failure = Some(error);
-            }
-            return;
+            return self.refuse(purpose, typed, error);
         }
-        self.state.overlay = None;
+        (self.state.overlay, self.state.refused) = (None, None);
         match purpose {
             PathPurpose::Open | PathPurpose::OpenFile => self.open(path),
             PathPurpose::Input => self.set_input(Input::guess(&path)),
@@ -114,6 +108,24 @@ impl App {
         }
     }
 
+    /// Says why the path that was typed is of no use. The box that it stands in stays open and says so too.
+    fn refuse(&mut self, purpose: PathPurpose, typed: &Path, error: Error) {
+        let what = match purpose {
+            PathPurpose::Open | PathPurpose::OpenFile => "Open",
+            PathPurpose::Export => "Export",
+            PathPurpose::Train => "Train",
+            PathPurpose::Picture(_) => "Save the picture",
+            other => title(other),
+        };
+        self.state.messages.fail(what, &error);
+        match purpose {
+            PathPurpose::Export => self.state.export.failure = Some(error.clone()),
+            PathPurpose::Train => self.state.training.failure = Some(error.clone()),
+            _ => {}
+        }
+        self.state.refused = Some((typed.to_path_buf(), error));
+    }
+
     /// Whether what a path was asked for may be written there, while the box is still open that it was typed into. Whoever
     /// writes finds out again.
     fn check_target(&self, purpose: PathPurpose, path: &Path) -> Result<()> {
@@ -129,14 +141,17 @@ impl App {
                 Some(opened) => check_free(path, opened.model.checkpoint().place(), self.state.export.force),
                 None => Ok(()),
             },
+            PathPurpose::Train => {
+                Command::Train.enabled(&self.state).map_err(Error::new)?;
+                self.wanted_training(path.to_path_buf()).map_or(Ok(()), |wanted| wanted.check())
+            }
             PathPurpose::Open
             | PathPurpose::OpenFile
             | PathPurpose::Input
             | PathPurpose::Images
             | PathPurpose::Relocate
             | PathPurpose::Compare
-            | PathPurpose::CompareModel
-            | PathPurpose::Train => Ok(()),
+            | PathPurpose::CompareModel => Ok(()),
         }
     }
 

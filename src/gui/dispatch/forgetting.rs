@@ -52,6 +52,7 @@ impl App {
             cache: _,
             cached: _,
             overlay: _,
+            refused: _,
             comparisons: _,
             // The model itself goes with whoever closes it or takes another.
             model: _,

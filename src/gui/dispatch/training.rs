@@ -12,16 +12,22 @@ use crate::task::Ticket;
 use crate::training::{Beginning, Control, RunFolder, TrainingEnd as End, TrainingSummary};
 
 impl App {
-    /// Trains the open model into `out`.
-    pub(super) fn train(&mut self, out: PathBuf) {
-        let Some(Ok(checked)) = &self.state.checked else { return };
-        let training = &mut self.state.training;
-        let mut wanted = TrainSpec::new(checked.spec().clone(), checked.opened(), out.clone());
+    /// What training the open model into `out` comes to; `None` while its settings need attention.
+    pub(super) fn wanted_training(&self, out: PathBuf) -> Option<TrainSpec> {
+        let Some(Ok(checked)) = &self.state.checked else { return None };
+        let training = &self.state.training;
+        let mut wanted = TrainSpec::new(checked.spec().clone(), checked.opened(), out);
         (wanted.settings, wanted.resume) = (training.settings.clone(), training.resume);
         if training.from_scratch {
             wanted.beginning = Beginning::Scratch { vocabulary: None };
         }
-        let title = format!("Train {} into {}", checked.opened().facts.name, out.display());
+        Some(wanted)
+    }
+
+    /// Trains the open model into `out`.
+    pub(super) fn train(&mut self, out: PathBuf) {
+        let Some(wanted) = self.wanted_training(out.clone()) else { return };
+        let title = format!("Train {} into {}", self.state.model_name(), out.display());
         self.begin_training(title, out, move |watched, ticket| {
             run::train(&wanted, &watched.control, &mut |event| watched.record(event), ticket)
         });

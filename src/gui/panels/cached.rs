@@ -1,13 +1,12 @@
 //! The box that lists what lies in the hub's cache.
 
-use eframe::egui::{self, RichText, ScrollArea, TextEdit, Ui};
+use eframe::egui::{self, ScrollArea, TextEdit, Ui};
 
 use crate::gui::action::Action;
 use crate::gui::context::Cx;
 use crate::gui::jobs::JobKind;
 use crate::gui::purpose::PathPurpose;
-use crate::gui::widgets::{heading, note};
-use crate::gui::wording::worded;
+use crate::gui::widgets::{fault, heading, note};
 use crate::hub::CachedModel;
 use crate::words::bytes_in_words;
 
@@ -16,9 +15,7 @@ pub(super) fn cached(ui: &mut Ui, cx: Cx<'_>, height: f32, name: &mut String) {
     heading(ui, cx.theme, "Downloaded models");
     match &cx.state.cached {
         None => note(ui, cx.theme, "Reading the hub's cache …"),
-        Some(Err(error)) => {
-            ui.add(egui::Label::new(RichText::new(worded(error)).color(cx.theme.danger)).wrap().selectable(true));
-        }
+        Some(Err(error)) => fault(ui, cx.theme, error),
         Some(Ok(models)) if models.is_empty() => {
             note(ui, cx.theme, format!("The hub's cache holds no models: {}", cx.state.cache.root().display()));
         }

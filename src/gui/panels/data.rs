@@ -6,7 +6,7 @@ use crate::corpus::{DataColumns, Input, InputPreview};
 use crate::gui::action::Action;
 use crate::gui::context::Cx;
 use crate::gui::messages::sentence;
-use crate::gui::widgets::{heading, note};
+use crate::gui::widgets::{fault, heading, note};
 use crate::gui::wording::worded;
 use crate::run::{Field, Spec};
 
@@ -78,9 +78,7 @@ pub(super) fn rows(ui: &mut Ui, cx: Cx<'_>, height: f32) {
     heading(ui, cx.theme, "First rows");
     match cx.state.first_rows() {
         Some(Ok(Some(preview))) => table(ui, cx, preview, height),
-        Some(Err(error)) => {
-            ui.add(Label::new(RichText::new(worded(error)).color(cx.theme.danger)).wrap().selectable(true));
-        }
+        Some(Err(error)) => fault(ui, cx.theme, error),
         _ => note(ui, cx.theme, "This input has no rows to look at"),
     }
 }

@@ -14,7 +14,7 @@ use crate::gui::jobs::{Job, JobKind, NextStep};
 use crate::gui::panels::palette::{PaletteLine, found, nothing_found};
 use crate::gui::purpose::PathPurpose;
 use crate::gui::state::Overlay;
-use crate::gui::widgets::{choice, heading, note, show_bars};
+use crate::gui::widgets::{choice, fault, heading, note, show_bars};
 use crate::training::RunFolder;
 use crate::workspace::PictureColors;
 
@@ -135,6 +135,11 @@ impl Overlays {
             field.request_focus();
         }
         note(ui, cx.theme, "An absolute path, or one from where the program was started; ~ is your home folder");
+        // Why what stands here was refused, until it is something else.
+        let refused = cx.state.refused.as_ref().filter(|(path, _)| path.to_str() == Some(self.text.trim()));
+        if let Some((_, error)) = refused {
+            fault(ui, cx.theme, error);
+        }
         if let PathPurpose::Picture(_) = purpose {
             picture_look(ui, cx);
         }

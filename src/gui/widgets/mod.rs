@@ -6,6 +6,7 @@ mod color_bar;
 mod command_button;
 mod empty;
 mod facts;
+mod fault;
 mod folder_field;
 mod head_grid;
 mod held;
@@ -26,6 +27,7 @@ pub(super) use facts::{
     OF_A_COLUMN, explained, fact, facts, five_digits, headers, heading, naming, note, number_cell, number_table,
     show_bars,
 };
+pub(super) use fault::fault;
 pub(super) use folder_field::folder_field;
 pub(super) use head_grid::{HeadCell, HeadGrid, Pointed, Summary};
 pub(super) use held::held;

@@ -67,6 +67,18 @@ pub fn train(
     }
 }
 
+/// Finds out whether `request` may be carried out where it is to be written, before anything is computed for it. What is made
+/// to find out is gone again.
+///
+/// # Errors
+/// Where a setting is out of range; where the folder is occupied, holds a run of other settings, is, holds or lies in the model,
+/// or cannot be made.
+pub fn check_begin(request: &TrainingRun, options: &RunOptions) -> Result<()> {
+    request.settings.check()?;
+    RunFolder::open(request, options)?.undo();
+    Ok(())
+}
+
 /// The request of the run in `folder`.
 pub fn request_of(folder: &Path) -> Result<TrainingRun> {
     RunFolder::at(folder).request()

@@ -6,7 +6,7 @@ mod form;
 use std::path::PathBuf;
 
 use eframe::egui::{
-    Align, Button, CentralPanel, Frame, Label, Layout, Margin, Panel, ProgressBar, RichText, ScrollArea, Ui, vec2,
+    Align, Button, CentralPanel, Frame, Layout, Margin, Panel, ProgressBar, RichText, ScrollArea, Ui, vec2,
 };
 
 use super::shown::{Draw, PictureKey};
@@ -20,7 +20,7 @@ use crate::gui::messages::sentence;
 use crate::gui::purpose::PathPurpose;
 use crate::gui::state::State;
 use crate::gui::widgets::{
-    command_button, empty, fact, facts, folder_field, headers, heading, held, note, number_cell, number_table,
+    command_button, empty, fact, facts, fault, folder_field, headers, heading, held, note, number_cell, number_table,
 };
 use crate::gui::wording::{in_controls, worded};
 use crate::pruning::StageQuality;
@@ -131,7 +131,7 @@ impl TrainingView {
 fn right(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
     let training = &cx.state.training;
     if let Some(error) = &training.failure {
-        ui.add(Label::new(RichText::new(worded(error)).color(cx.theme.danger)).wrap().selectable(true));
+        fault(ui, cx.theme, error);
         if ui.button("Copy the message").clicked() {
             cx.send(Action::Copy(worded(error)));
         }
