@@ -154,17 +154,24 @@ pub(super) fn without_evidence(ui: &mut Ui, cx: Cx<'_>, proposal: &Proposal) {
     }
 }
 
+/// What is said of the plan being edited.
+pub(super) fn verdict_now(cx: Cx<'_>) -> Verdict {
+    let (budget, metric) = cx.state.quality_budget();
+    let measured = cx.state.measured_now();
+    let searched = cx.state.searched_now().filter(|_| measured.is_none());
+    match searched {
+        Some(found) => Verdict::of_search(found, budget),
+        None => Verdict::of(measured, budget, metric.as_deref()),
+    }
+}
+
 /// Whether the plan is worth exporting, in words.
 pub(super) fn verdict(ui: &mut Ui, cx: Cx<'_>) {
     let theme = cx.theme;
     let Some(plan) = cx.state.legal_plan() else { return };
-    let (budget, metric) = cx.state.quality_budget();
+    let (_, metric) = cx.state.quality_budget();
     let measured = cx.state.measured_now();
-    let searched = cx.state.searched_now().filter(|_| measured.is_none());
-    let verdict = match searched {
-        Some(found) => Verdict::of_search(found, budget),
-        None => Verdict::of(measured, budget, metric.as_deref()),
-    };
+    let verdict = verdict_now(cx);
     let color = match verdict.grade {
         BudgetGrade::Unmeasured => theme.warning,
         BudgetGrade::Within => theme.good,

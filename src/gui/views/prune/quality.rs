@@ -49,7 +49,7 @@ pub(super) fn result_ui(ui: &mut Ui, cx: Cx<'_>) {
     let theme = cx.theme;
     heading(ui, theme, "Quality");
     match cx.state.measured_now() {
-        Some(measured) => table(ui, cx, measured),
+        Some(measured) => table(ui, cx, measured, &super::budget::verdict_now(cx).sentence),
         None => note(
             ui,
             theme,
@@ -74,7 +74,7 @@ pub(super) fn result_ui(ui: &mut Ui, cx: Cx<'_>) {
                 ui.label(RichText::new(text).small().color(theme.muted));
                 differences(ui, cx, &measured.reading, &measured.dtype);
                 // The same heads may be measured on two parts of one input.
-                ui.push_id(at, |ui| table(ui, cx, measured));
+                ui.push_id(at, |ui| table(ui, cx, measured, ""));
             }
         });
     }
@@ -105,7 +105,8 @@ fn differences(ui: &mut Ui, cx: Cx<'_>, reading: &Reading, dtype: &str) {
     }
 }
 
-fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
+/// What was measured. What `verdict` says of it already, beside the button of the export, is not said again.
+fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured, verdict: &str) {
     let theme = cx.theme;
     let comparison = &measured.comparison;
     let control = format!("random heads{}", measured.random_repair_words());
@@ -162,10 +163,8 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured) {
             "{text}. Speed is of the median batch, scoring included and heads masked; an export tells that of the smaller model"
         ),
     );
-    if let Some(words) = measured.in_sample_words() {
-        note(ui, theme, sentence(words));
-    }
-    if let Some(words) = measured.random_missing_words() {
+    let doubts = measured.in_sample_words().map(str::to_owned).into_iter().chain(measured.random_missing_words());
+    for words in doubts.filter(|words| !verdict.contains(words.as_str())) {
         note(ui, theme, sentence(&words));
     }
     for (name, change) in comparison.changes() {
