@@ -300,3 +300,34 @@ fn quality_by_the_metric_of_a_task_needs_no_scrolling_sideways() {
     }
     assert!(faults.is_empty(), "{faults:#?}");
 }
+
+#[test]
+fn columns_of_a_table_become_narrower_than_their_words() {
+    let builder = Harness::builder().with_size([1440.0, 900.0]).with_max_steps(16);
+    let mut desk = Desk::with_results_in(builder, ProgramSettings::default());
+    desk.chord(Modifiers::COMMAND, Key::Num1);
+    desk.chord(Modifiers::COMMAND, Key::T);
+    desk.settle();
+    desk.rest();
+    let next = |desk: &Desk| desk.harness.get_by_role_and_label(Role::Button, "head").rect();
+    let before = next(&desk);
+    // The line between the two, far below their names.
+    let from = egui::pos2(before.left() - 3.0, before.bottom() + 60.0);
+    // In one move, and to where no name of a layer fits.
+    let to = from - egui::vec2(35.0, 0.0);
+    desk.harness.hover_at(from);
+    desk.harness.run_ok();
+    desk.harness.drag_at(from);
+    desk.harness.run_ok();
+    desk.harness.hover_at(to);
+    desk.harness.run_ok();
+    desk.harness.drop_at(to);
+    desk.harness.run_ok();
+    let moved = before.left() - next(&desk).left();
+    assert!((moved - 35.0).abs() < 2.0, "the column is {moved} narrower");
+    // What does not fit any more is shortened, and reaches into no other column.
+    let (end, words) = (next(&desk).left(), desk.words());
+    let layers = words.iter().filter(|w| w.text.starts_with("encoder.") && (end - 60.0..end).contains(&w.rect.left()));
+    let ends: Vec<f32> = layers.map(|word| word.rect.right()).collect();
+    assert!(!ends.is_empty() && ends.iter().all(|right| *right < end), "{ends:?} of {end}");
+}

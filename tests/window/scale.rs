@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use eframe::egui::epaint::Primitive;
 use eframe::egui::{Key, Modifiers};
+use pillars::workspace::Store;
 
+use crate::desk::fixture;
 use crate::large::{LAYERS, VIEWS, Window, key_events, open_large};
 
 /// Tests are built without optimization and share a machine; the benches tell what a frame really costs. What took long
@@ -57,4 +60,34 @@ fn every_layer_of_a_large_model_at_once_stays_fluid() {
     // 128 x 128 x 128 rows: none of them is written before it is seen.
     check("every layer as a table", window.longest(key_events(Modifiers::COMMAND, Key::Num2)));
     assert_eq!(window.app.state().model.as_ref().unwrap().facts.shape.sites().len(), LAYERS);
+}
+
+#[test]
+fn the_palette_looks_the_same_whether_or_not_a_screen_reader_is_told_of_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = Window::open(Store::at(folder.path().join("remembered")), &fixture("bert"));
+    window.press(Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::P);
+    for downs in [0, 30] {
+        for _ in 0..downs {
+            window.press(Modifiers::NONE, Key::ArrowDown);
+        }
+        // Long enough for what scrolls to come to rest.
+        for _ in 0..60 {
+            window.draw(Vec::new());
+        }
+        let mut painted = |is_told: bool| -> usize {
+            match is_told {
+                true => window.ctx.enable_accesskit(),
+                false => window.ctx.disable_accesskit(),
+            }
+            let of = |primitive: &Primitive| match primitive {
+                Primitive::Mesh(mesh) => mesh.vertices.len(),
+                Primitive::Callback(_) => 0,
+            };
+            window.draw(Vec::new()).iter().map(|shape| of(&shape.primitive)).sum()
+        };
+        // The cursor in the field blinks once at most in so few frames.
+        let [before, told, after] = [false, true, false].map(&mut painted);
+        assert!(told == before || told == after, "{downs} lines down: {before}, {told}, {after}");
+    }
 }

@@ -93,9 +93,18 @@ impl Overlays {
         ScrollArea::vertical().min_scrolled_height(height).max_height(height).auto_shrink([false, true]).show(
             ui,
             |ui| {
+                // A screen reader is told of every line; else those out of sight only take their room.
+                let is_read = ui.ctx().has_accesskit_node(egui::accesskit_root_id());
+                let mut size = egui::vec2(ui.available_width(), ui.spacing().interact_size.y);
                 for (index, find) in found.into_iter().enumerate() {
                     let is_chosen = index == self.chosen;
+                    let place = egui::Rect::from_min_size(ui.cursor().min, size);
+                    if !is_read && !is_chosen && !ui.is_rect_visible(place) {
+                        ui.allocate_space(size);
+                        continue;
+                    }
                     let (response, is_enabled) = line(ui, cx, &find, is_chosen);
+                    size.y = response.rect.height();
                     if is_chosen && (up || down) {
                         response.scroll_to_me(None);
                     }

@@ -4,7 +4,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use eframe::egui::{Button, Event, Label, RichText, ScrollArea, Sense, TextEdit, TextWrapMode, Ui};
+use eframe::egui::emath::GuiRounding as _;
+use eframe::egui::{
+    Button, Event, Label, Rect, RichText, Role, ScrollArea, Sense, TextEdit, TextStyle, TextWrapMode, Ui, UiBuilder,
+    WidgetInfo, WidgetText,
+};
 use egui_extras::{Column, TableBuilder};
 
 use super::shown::PictureKey;
@@ -208,10 +212,10 @@ impl TableView {
                 .striped(true)
                 .auto_shrink(false)
                 .sense(Sense::click())
-                .columns(Column::initial(width).at_least(40.0).clip(true).resizable(true), columns);
+                .columns(Column::initial(width).at_least(40.0).resizable(true), columns);
             let headed = builder.header(ROW + 2.0, |mut row| {
                 for (column, name) in table.columns().iter().enumerate() {
-                    row.col(|ui| header(ui, cx, column, name, sift));
+                    row.col(|ui| no_wider(ui, |ui| header(ui, cx, column, name, sift)));
                 }
             });
             headed.body(|body| {
@@ -223,10 +227,7 @@ impl TableView {
                         row.col(|ui| {
                             // A table may be several times as wide as its place.
                             if ui.is_rect_visible(ui.max_rect()) {
-                                let cell = ui.add(Label::new(text.as_str()).selectable(false));
-                                if cell.hovered() {
-                                    explained(cell, name);
-                                }
+                                cell(ui, name, text);
                             }
                         });
                     }
@@ -285,6 +286,41 @@ fn example(table: &Table) -> String {
         (None, Some(column), _) => format!("{column}>0"),
         (None, None, column) => format!("{}=word", column.map_or("", String::as_str)),
     }
+}
+
+/// Draws `add` in its cell and cuts it at the side. It takes no room there, so that its column can become narrower. The
+/// column could do that too, but at a price for each of its cells: a style of its own, and a mesh that lies alone.
+fn no_wider(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
+    // A double click asks how much room it takes.
+    if ui.is_sizing_pass() {
+        return add(ui);
+    }
+    let mut inside = ui.new_child(UiBuilder::new().max_rect(ui.max_rect()));
+    inside.shrink_clip_rect(ui.max_rect());
+    inside.style_mut().wrap_mode = Some(TextWrapMode::Truncate);
+    add(&mut inside);
+}
+
+/// The text of a cell, shortened to its column; all of it is under the pointer. There are hundreds in a frame, so it is
+/// painted as a label is, without what a label has beyond that.
+fn cell(ui: &mut Ui, column: &str, text: &str) {
+    if ui.is_sizing_pass() {
+        ui.add(Label::new(text).selectable(false));
+        return;
+    }
+    let place = ui.max_rect();
+    let shortened = Some(TextWrapMode::Truncate);
+    let galley = WidgetText::from(text).into_galley(ui, shortened, place.width(), TextStyle::Body);
+    let rect = Rect::from_min_size(place.min, galley.size()).round_ui();
+    let mut response = ui.interact(rect, ui.next_auto_id(), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, text));
+    if galley.elided {
+        response = response.on_hover_text(text);
+    }
+    if response.hovered() {
+        explained(response, column);
+    }
+    ui.painter().galley(rect.min, galley, ui.visuals().text_color());
 }
 
 /// The name of a column: a click sorts by it, another turns the order, a third goes back to the order of the picture.
