@@ -1,7 +1,7 @@
 //! The whole way from an empty window to a pruned checkpoint without a pointer.
 
 use eframe::egui::accesskit::Role;
-use eframe::egui::{Key, Modifiers};
+use eframe::egui::{Key, Modifiers, Rect, Shape, StrokeKind};
 use egui_kittest::kittest::{NodeT, Queryable};
 use pillars::model::Model;
 use pillars::network::Head;
@@ -123,6 +123,46 @@ fn the_palette_puts_last_what_cannot_be_done_and_says_why() {
     assert!(said(&desk, "Save analysis…") && !said(&desk, "Save plan…"));
     desk.press(Key::Escape);
     assert!(desk.state().overlay.is_none());
+}
+
+/// Every ring that is drawn around something, as far as it can be seen.
+fn rings(desk: &Desk) -> Vec<Rect> {
+    let window = desk.harness.ctx.content_rect();
+    let shapes = desk.harness.output().shapes.iter();
+    let rings = shapes.filter_map(|drawn| match &drawn.shape {
+        Shape::Rect(ring) if ring.stroke.width == 2.0 && ring.stroke_kind == StrokeKind::Outside => {
+            Some(ring.rect.intersect(drawn.clip_rect).intersect(window))
+        }
+        _ => None,
+    });
+    rings.filter(|ring| ring.is_positive()).collect()
+}
+
+#[test]
+fn the_keyboard_is_seen_wherever_tab_brings_it() {
+    let mut desk = Desk::with_results("bert");
+    let mut unseen = Vec::new();
+    for view in [Key::Num1, Key::Num5, Key::Num7] {
+        desk.chord(Modifiers::COMMAND, view);
+        desk.settle();
+        let mut walked = 0;
+        for _ in 0..120 {
+            desk.press(Key::Tab);
+            let root = desk.harness.root();
+            let Some(node) = root.children_recursive().find(|n| n.accesskit_node().is_focused()) else { continue };
+            walked += 1;
+            // Something of it is in sight, with a ring around that.
+            let place = node.rect().expand(4.0);
+            if !rings(&desk).iter().any(|ring| place.contains_rect(*ring)) {
+                let node = node.accesskit_node();
+                unseen.push(format!("{view:?}: {:?} {:?} at {place:?}", node.role(), node.label()));
+            }
+        }
+        assert!(walked > 40, "{view:?}: Tab came to {walked} controls");
+    }
+    unseen.sort();
+    unseen.dedup();
+    assert!(unseen.is_empty(), "{unseen:#?}");
 }
 
 /// Where the middle of a head's cell is.

@@ -37,6 +37,7 @@ const TWO_SIDES: f32 = 1150.0;
 
 /// Draws the whole window.
 pub(super) fn show(ui: &mut Ui, cx: Cx<'_>, layout: &mut ViewLayout, buffers: &mut Buffers) {
+    buffers.focus.bring(ui.ctx());
     let room = ui.available_size();
     if room.x >= LEAST.x && room.y >= LEAST.y {
         content(ui, cx, layout, buffers, true);
