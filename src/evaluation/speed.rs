@@ -43,7 +43,7 @@ impl Default for Timing {
 /// Measured speed of a whole forward pass on one batch, with the batch that it was measured on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Speed {
-    /// Real tokens (or whole inputs of another kind) per second, of the median run.
+    /// Real tokens (or whole inputs of another kind) per second, of the median run; of the second of two models see [`Speeds`].
     pub tokens_per_sec: f64,
     /// Seconds of the fastest, the median and the slowest run.
     pub secs: [f64; 3],
@@ -89,6 +89,7 @@ impl Speed {
 pub struct Speeds {
     /// Of the first, the original.
     pub before: Speed,
+    /// Of the second. Its rate is that of the first, times the median of `ratio`; in older records that of its own median run.
     pub after: Speed,
     /// How many times as fast the second is, run against run: the quartiles and the median; absent in older records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,11 +101,11 @@ impl Speeds {
         let mut ratios: Vec<f64> =
             before.iter().zip(after).map(|(before, after)| before / after.max(f64::MIN_POSITIVE)).collect();
         ratios.sort_by(f64::total_cmp);
-        Ok(Self {
-            before: Speed::of(before, models[0], batch)?,
-            after: Speed::of(after, models[1], batch)?,
-            ratio: Some([0.25, 0.5, 0.75].map(|share| quantile(&ratios, share))),
-        })
+        let ratio = [0.25, 0.5, 0.75].map(|share| quantile(&ratios, share));
+        let [before, mut after] = [Speed::of(before, models[0], batch)?, Speed::of(after, models[1], batch)?];
+        // Medians apart from each other would tell of another change than the one that is told.
+        after.tokens_per_sec = before.tokens_per_sec * ratio[1];
+        Ok(Self { before, after, ratio: Some(ratio) })
     }
 
     /// How many times as fast the second model is, where that can be told: half of the runs in the middle agree which is
