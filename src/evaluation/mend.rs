@@ -14,8 +14,9 @@ use crate::repair::{
 };
 use crate::task::Ticket;
 
-/// Passes over a text in whose time a repair in the stream is made, more or less: the whole model and the pruned one go through
-/// it layer by layer, with the products that the fits take.
+/// Passes over a text in whose time a repair in the stream is made, more or less: two, for the whole model and the pruned one go
+/// through it layer by layer, and as much as another for the products and the fits. Between what the benches found with hidden
+/// states in memory, 2.5, and in a file, 3.3.
 pub const STREAM_PASSES: f64 = 3.0;
 
 /// What a repair rests on.

@@ -1,5 +1,6 @@
 //! What measuring a plan takes, in passes over what it is measured on: shares of one bar, and with the seconds of a pass the
-//! time that it takes.
+//! time that it takes. How many passes there are follows from the code that makes them; what is computed beside a pass is put
+//! in passes by rule of thumb, rather too high than too low, and is not fitted to any measurement.
 
 use crate::evaluation::STREAM_PASSES;
 use crate::plan::CONTROL_DRAWS;
@@ -7,11 +8,14 @@ use crate::repair::RepairMode;
 
 /// The whole model, the plan, and every draw of random heads.
 pub(super) const SCORED: f64 = 2.0 + CONTROL_DRAWS as f64;
-/// Second moments summed over the text.
+/// Second moments summed over the text: one pass, and as much again for the products that are summed in it. A bound: where it
+/// was measured (`benches/README.md`, *Repair*) they took a fifth of a pass and less.
 const MOMENTS: f64 = 2.0;
-/// New output projections from second moments that are there.
+/// New output projections from second moments that are there. No pass is made for them, and they take the same time for any
+/// text, so that no share of a pass is right for all: of the text of those benches they took a tenth and less.
 const REFIT: f64 = 0.3;
-/// What is judged before the best repair is taken: none, refit and stream, each on half of the text beside the whole model.
+/// What is judged before the best repair is taken: none, refit and stream. Counted: each compares two models on half of the
+/// text, the whole one and the repaired one, which is one pass over all of it.
 const JUDGED: f64 = 3.0;
 
 /// What is left to do to measure a plan.
