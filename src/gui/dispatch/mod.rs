@@ -113,7 +113,7 @@ impl App {
                 ctx.send_viewport_cmd(ViewportCommand::Close);
             }
             Action::ShowRows => self.state.overlay = Some(Overlay::Rows),
-            Action::CloseOverlay => self.state.overlay = None,
+            Action::CloseOverlay => (self.state.overlay, self.state.refused) = (None, None),
             Action::Copy(text) => ctx.copy_text(text),
         }
     }
