@@ -19,8 +19,8 @@ use rand_xoshiro::Xoshiro256Plus;
 use rayon::prelude::*;
 
 /// That of the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[path = "../src/allocator.rs"]
+mod allocator;
 
 const LAYERS: usize = 6;
 const HEADS: usize = 12;
@@ -105,6 +105,7 @@ fn grams(count: u64, heads: usize, spread: f64) -> Vec<Gram> {
 }
 
 fn passes(criterion: &mut Criterion) {
+    allocator::keep_freed();
     let network = Network::load(&spec(), &Random(spec())).unwrap();
     let batch = batch();
     let mut group = criterion.benchmark_group("one batch");

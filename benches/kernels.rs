@@ -15,14 +15,15 @@ use std::time::Instant;
 use candle_core::{D, DType, Device, Tensor, Var};
 use criterion::{Criterion, criterion_group, criterion_main};
 use pillars::tensor::{
-    Scoring, Visibility, at_work, attention, gelu, gelu_tanh, layer_norm, linear, relu, rms_norm, rotary, silu,
+    Nonlinearity, Scoring, Visibility, activate, at_work, attention, layer_norm, linear, linear_activated, rms_norm,
+    rotary,
 };
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
 
 /// That of the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[path = "../src/allocator.rs"]
+mod allocator;
 
 const LENGTH: usize = 128;
 const HEADS: usize = 12;
@@ -96,17 +97,18 @@ fn pulled(variable: &Var, f: impl Fn(&Tensor) -> Tensor) -> Tensor {
 }
 
 fn activations(criterion: &mut Criterion) {
+    allocator::keep_freed();
     let x = random(&[sequences(), LENGTH, INNER], 1);
-    compare(criterion, "gelu (erf)", || x.gelu_erf().unwrap(), || gelu(&x).unwrap());
-    compare(criterion, "gelu (tanh)", || x.gelu().unwrap(), || gelu_tanh(&x).unwrap());
-    compare(criterion, "silu", || x.silu().unwrap(), || silu(&x).unwrap());
-    compare(criterion, "relu", || x.relu().unwrap(), || relu(&x).unwrap());
+    compare(criterion, "gelu (erf)", || x.gelu_erf().unwrap(), || activate(&x, Nonlinearity::Gelu).unwrap());
+    compare(criterion, "gelu (tanh)", || x.gelu().unwrap(), || activate(&x, Nonlinearity::GeluTanh).unwrap());
+    compare(criterion, "silu", || x.silu().unwrap(), || activate(&x, Nonlinearity::Silu).unwrap());
+    compare(criterion, "relu", || x.relu().unwrap(), || activate(&x, Nonlinearity::Relu).unwrap());
     let variable = Var::from_tensor(&x).unwrap();
     compare(
         criterion,
         "gelu (erf) and backward",
         || pulled(&variable, |x| x.gelu_erf().unwrap()),
-        || pulled(&variable, |x| gelu(x).unwrap()),
+        || pulled(&variable, |x| activate(x, Nonlinearity::Gelu).unwrap()),
     );
 }
 
@@ -164,6 +166,12 @@ fn affine(criterion: &mut Criterion) {
     };
     let ours = |x: &Tensor, w: &Tensor| linear(x, w, Some(&bias)).unwrap();
     compare(criterion, "linear", || plain(&x, &weight), || ours(&x, &weight));
+    compare(
+        criterion,
+        "linear and gelu (erf)",
+        || plain(&x, &weight).gelu_erf().unwrap(),
+        || linear_activated(&x, &weight, Some(&bias), Nonlinearity::Gelu, None).unwrap(),
+    );
     let variable = Var::from_tensor(&weight).unwrap();
     let taught = Var::from_tensor(&x).unwrap();
     compare(

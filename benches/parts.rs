@@ -26,8 +26,8 @@ use pillars::training::{AdamSettings, Learner, Parameters, StepSettings};
 use rayon::prelude::*;
 
 /// That of the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[path = "../src/allocator.rs"]
+mod allocator;
 
 fn timed<T>(f: impl FnOnce() -> T) -> (T, f64) {
     let start = Instant::now();
@@ -202,6 +202,7 @@ fn training(folder: &Path, steps: u32, OpenedPath { device, precision }: &Opened
 }
 
 fn main() {
+    allocator::keep_freed();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let of = |place: &[&str]| match place {
         [] => OpenedPath::named("cpu", "f32"),

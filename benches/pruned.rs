@@ -30,8 +30,8 @@ use pillars::task::Ticket;
 use serde_json::json;
 
 /// That of the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[path = "../src/allocator.rs"]
+mod allocator;
 
 /// Pairs of runs whose medians are compared.
 const PAIRS: usize = 15;
@@ -75,6 +75,7 @@ fn surgery(criterion: &mut Criterion, model: &Model, plan: &Plan, out: &Path) {
 }
 
 fn halved(criterion: &mut Criterion) {
+    allocator::keep_freed();
     let (_source, model) = random_model(&json!({
         "architectures": ["BertModel"], "model_type": "bert", "hidden_size": 768, "num_attention_heads": 12,
         "num_hidden_layers": 4, "intermediate_size": 3072, "vocab_size": 1000, "max_position_embeddings": 512,

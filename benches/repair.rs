@@ -37,8 +37,8 @@ use pillars::task::Ticket;
 mod common;
 
 /// That of the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[path = "../src/allocator.rs"]
+mod allocator;
 
 /// What is measured, in this order.
 const PARTS: [&str; 6] = ["forward", "moments", "choice", "refit", "stream", "stream, spilled"];
@@ -298,6 +298,7 @@ fn packed(square: &Tensor) -> Symmetric {
 }
 
 fn main() {
+    allocator::keep_freed();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let number = |text: &str| text.parse().expect("a number");

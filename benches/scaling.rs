@@ -25,8 +25,8 @@ use pillars::network::{
 use pillars::task::Ticket;
 
 /// That of the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[path = "../src/allocator.rs"]
+mod allocator;
 
 const HEAD_DIM: usize = 32;
 const VOCABULARY: u32 = 1000;
@@ -163,6 +163,7 @@ fn table() {
 }
 
 fn main() {
+    allocator::keep_freed();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|a| a == "--one") {
         let numbers: Vec<usize> = arguments[1..].iter().map(|n| n.parse().unwrap()).collect();

@@ -17,8 +17,8 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
 
 /// That of the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[path = "../src/allocator.rs"]
+mod allocator;
 
 const SEQUENCES: usize = 8;
 const LENGTH: usize = 128;
@@ -49,6 +49,7 @@ fn middle(mut seconds: Vec<f64>) -> f64 {
 }
 
 fn steps(criterion: &mut Criterion) {
+    allocator::keep_freed();
     let shape = ModelShape { layers: 4, width: 128, heads: 8, inner: 344, vocabulary: 2048 };
     let batch = batch(2048);
     let gates = Gates::open();

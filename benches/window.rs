@@ -19,8 +19,8 @@ use pillars::run::Spec;
 use pillars::workspace::{ModelRef, Store, Workspace, sample};
 
 /// That of the program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[path = "../src/allocator.rs"]
+mod allocator;
 
 /// The bundled sample after a run over two batches.
 fn open_sample(folder: &Path) -> Window {
@@ -47,6 +47,7 @@ fn views(group: &mut BenchmarkGroup<'_, WallTime>, window: &mut Window) {
 }
 
 fn frames(c: &mut Criterion) {
+    allocator::keep_freed();
     let (small, large) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut group = c.benchmark_group("frame of the sample");
     group.sample_size(30).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(300));

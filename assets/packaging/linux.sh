@@ -17,8 +17,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 tree=$work/pillars-$version
-# Tables of line numbers are four fifths of what is built; without `strip` they stay.
-install -D -s -m 755 "$program" "$tree/bin/pillars" 2>/dev/null || install -D -m 755 "$program" "$tree/bin/pillars"
+install -D -m 755 "$program" "$tree/bin/pillars"
 install -D -m 644 "$here/pillars.desktop" "$tree/share/applications/pillars.desktop"
 install -D -m 644 "$here/pillars-mime.xml" "$tree/share/mime/packages/pillars.xml"
 install -D -m 644 "$here/icons/pillars.svg" "$tree/share/icons/hicolor/scalable/apps/pillars.svg"

@@ -5,19 +5,27 @@ use candle_core::{D, DType, Tensor};
 use super::attention::Linear;
 use super::{Activation, ExpertsSpec, LayerSpec, MlpModule, MlpSpec, Module, StackKind, Weights};
 use crate::error::Result;
-use crate::tensor::{gelu, gelu_tanh, lookup, quick_gelu, relu, silu, wide};
+use crate::tensor::{self, Nonlinearity, linear_activated, lookup, wide};
 
 pub(super) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
-    Ok(match activation {
-        Activation::Gelu => gelu(x)?,
-        Activation::GeluTanh => gelu_tanh(x)?,
-        Activation::QuickGelu => quick_gelu(x)?,
-        Activation::Relu => relu(x)?,
-        Activation::ReluSquared => relu(x)?.sqr()?,
-        Activation::Silu => silu(x)?,
-        Activation::Tanh => x.tanh()?,
-        Activation::Linear => x.clone(),
+    Ok(match (kernel(activation), activation) {
+        (Some(f), _) => tensor::activate(x, f)?,
+        (None, Activation::ReluSquared) => tensor::activate(x, Nonlinearity::Relu)?.sqr()?,
+        (None, Activation::Tanh) => x.tanh()?,
+        (None, _) => x.clone(),
     })
+}
+
+/// That of the processor's kernels which an activation is.
+fn kernel(activation: Activation) -> Option<Nonlinearity> {
+    match activation {
+        Activation::Gelu => Some(Nonlinearity::Gelu),
+        Activation::GeluTanh => Some(Nonlinearity::GeluTanh),
+        Activation::QuickGelu => Some(Nonlinearity::QuickGelu),
+        Activation::Relu => Some(Nonlinearity::Relu),
+        Activation::Silu => Some(Nonlinearity::Silu),
+        Activation::ReluSquared | Activation::Tanh | Activation::Linear => None,
+    }
 }
 
 /// Weights of the feed-forward part of a layer.
@@ -61,6 +69,20 @@ pub(super) struct Mlp {
     limit: Option<f64>,
 }
 
+impl Linear {
+    /// The activation of the map of `x`, times `gate` where there is one.
+    fn activated(&self, x: &Tensor, activation: Activation, gate: Option<&Tensor>) -> Result<Tensor> {
+        if let Some(f) = kernel(activation) {
+            return Ok(linear_activated(x, &self.weight, self.bias.as_ref(), f, gate)?);
+        }
+        let y = activate(&self.forward(x)?, activation)?;
+        Ok(match gate {
+            Some(gate) => (y * gate)?,
+            None => y,
+        })
+    }
+}
+
 impl Mlp {
     fn load(
         spec: &MlpSpec,
@@ -79,14 +101,13 @@ impl Mlp {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let up = self.up.forward(x)?;
         let inner = match (&self.gate, self.limit) {
             (Some(gate), Some(limit)) => {
                 let gate = gate.forward(x)?.minimum(limit)?;
-                (activate(&gate, self.activation)? * (up.clamp(-limit, limit)? + 1.0)?)?
+                (activate(&gate, self.activation)? * (self.up.forward(x)?.clamp(-limit, limit)? + 1.0)?)?
             }
-            (Some(gate), None) => (activate(&gate.forward(x)?, self.activation)? * up)?,
-            (None, _) => activate(&up, self.activation)?,
+            (Some(gate), None) => gate.activated(x, self.activation, Some(&self.up.forward(x)?))?,
+            (None, _) => self.up.activated(x, self.activation, None)?,
         };
         self.down.forward(&inner)
     }

@@ -13,7 +13,7 @@ use super::{
     Resampling, SinusoidSpacing, Source, StackKind, TokenInputSpec, TokenMask, Tokens, Weights,
 };
 use crate::error::{Error, Result};
-use crate::tensor::{add_shared, gelu, lookup, wide};
+use crate::tensor::{Nonlinearity, activate, add_shared, lookup, wide};
 use crate::words::counted;
 
 /// Weights of a stack's input.
@@ -398,7 +398,7 @@ impl FrameInput {
                 Some(bias) => y.broadcast_add(&bias.to_dtype(within)?.reshape((1, (), 1))?)?,
                 None => y,
             };
-            Ok(gelu(&y)?)
+            Ok(activate(&y, Nonlinearity::Gelu)?)
         };
         let frames = frames.to_dtype(within)?;
         let hidden = convolve(&convolve(&frames, &self.first, 1)?, &self.second, 2)?.to_dtype(dtype)?;

@@ -6,36 +6,12 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, b
 use pulp::Simd;
 
 use super::device::has_kernels;
-use super::kernel::{Curve2, Real, ScalarFunction, cast, map, map2, numbers, reading, sigmoid, tensor, widened};
+use super::kernel::{Curve2, Real, ScalarFunction, apply, cast, map, map2, numbers, reading, sigmoid, tensor, widened};
 use super::nonlinearity::Nonlinearity;
 use super::portable;
 
-/// Exact GELU, `x * Phi(x)`.
-pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    activate(x, Nonlinearity::Gelu)
-}
-
-/// GELU by hyperbolic tangent.
-pub fn gelu_tanh(x: &Tensor) -> Result<Tensor> {
-    activate(x, Nonlinearity::GeluTanh)
-}
-
-/// `x * sigmoid(1.702 x)`.
-pub fn quick_gelu(x: &Tensor) -> Result<Tensor> {
-    activate(x, Nonlinearity::QuickGelu)
-}
-
-/// The rectified linear unit `max(x, 0)`.
-pub fn relu(x: &Tensor) -> Result<Tensor> {
-    activate(x, Nonlinearity::Relu)
-}
-
-/// The sigmoid linear unit `x * sigmoid(x)`.
-pub fn silu(x: &Tensor) -> Result<Tensor> {
-    activate(x, Nonlinearity::Silu)
-}
-
-fn activate(x: &Tensor, f: Nonlinearity) -> Result<Tensor> {
+/// `f(x)` of every number.
+pub fn activate(x: &Tensor, f: Nonlinearity) -> Result<Tensor> {
     if has_kernels(x.device()) {
         cast(&widened(x)?.contiguous()?.apply_op1(f)?, x.dtype())
     } else {
@@ -169,6 +145,17 @@ impl Nonlinearity {
             Self::QuickGelu => map(x, GateValue(Sigmoid::<1702>)),
             Self::Relu => map(x, Ramp),
             Self::Silu => map(x, GateValue(Sigmoid::<1000>)),
+        }
+    }
+
+    /// The same in place, on the caller's thread.
+    pub(super) fn apply<T: Real>(self, x: &mut [T]) {
+        match self {
+            Self::Gelu => apply(x, GateValue(Normal)),
+            Self::GeluTanh => apply(x, GateValue(NormalByTanh)),
+            Self::QuickGelu => apply(x, GateValue(Sigmoid::<1702>)),
+            Self::Relu => apply(x, Ramp),
+            Self::Silu => apply(x, GateValue(Sigmoid::<1000>)),
         }
     }
 

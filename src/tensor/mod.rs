@@ -26,13 +26,14 @@ mod sum;
 mod testing;
 mod visibility;
 
-pub use activation::{gelu, gelu_tanh, quick_gelu, relu, silu};
+pub use activation::activate;
 pub use attention::{Attended, Scoring, attention, block_numbers};
 pub use cross_entropy::{RowScore, RowTally, cross_entropy, tally_rows};
 #[cfg(test)]
 pub(crate) use device::without_kernels;
 pub use device::{DeviceChoice, at_work, constant, device_name, doubles, has_kernels, to_f64};
-pub use linear::linear;
+pub use linear::{linear, linear_activated};
+pub use nonlinearity::Nonlinearity;
 pub use norm::{layer_norm, rms_norm};
 pub use portable::log_softmax;
 pub use precision::{Precision, wide};

@@ -18,6 +18,17 @@ pub(in crate::tensor) trait Curve2<T: Real>: Copy + Send + Sync {
     fn at<S: Simd>(self, simd: S, x: T::Lanes<S>, y: T::Lanes<S>) -> T::Lanes<S>;
 }
 
+/// `x = f(x)` for every number, on the caller's thread.
+pub(in crate::tensor) fn apply<T: Real>(x: &mut [T], f: impl ScalarFunction<T>) {
+    Arch::new().dispatch(Each { x, f });
+}
+
+/// `x = f(x, y)` for every pair of numbers of slices equally long, on the caller's thread.
+pub(in crate::tensor) fn apply2<T: Real>(x: &mut [T], y: &[T], f: impl Curve2<T>) {
+    let pairs = x.len().min(y.len());
+    Arch::new().dispatch(Each2 { x: &mut x[..pairs], y: &y[..pairs], f });
+}
+
 /// `f(x)` for every number.
 pub(in crate::tensor) fn map<T: Real>(x: &[T], f: impl ScalarFunction<T>) -> Vec<T> {
     let arch = Arch::new();

@@ -14,11 +14,11 @@ mod real;
 mod row;
 
 pub(super) use cast::{cast, widened};
-pub(super) use each::{Curve2, ScalarFunction, map, map2};
+pub(super) use each::{Curve2, ScalarFunction, apply, apply2, map, map2};
 pub(super) use fresh::{changed, repeated, written};
 pub(super) use functions::{exp, sigmoid, tanh};
 pub(super) use heads::Heads;
-pub(super) use product::{Matrix, Target, Threads, product};
+pub(super) use product::{Finish, Matrix, Target, Threads, finished_product, product};
 pub(super) use real::Real;
 pub(super) use row::{exponentials, largest, sum_of_exponentials};
 

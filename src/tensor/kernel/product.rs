@@ -103,12 +103,39 @@ pub(in crate::tensor) enum Threads {
 
 /// `to = factor a b`, or `to += factor a b` where `add`.
 pub(in crate::tensor) fn product<T: Real>(
+    to: Target<'_, T>,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    factor: f64,
+    add: bool,
+    threads: Threads,
+) -> Result<()> {
+    multiply(to, a, b, factor, add, threads, None)
+}
+
+/// What happens to a stretch of a row of a result as soon as it is there, while it lies in the nearest caches: told the row,
+/// the first column, and the numbers.
+pub(in crate::tensor) type Finish<'a, T> = &'a (dyn Fn(usize, usize, &mut [T]) + Sync);
+
+/// `to = a b`, or `to += a b` where `add`, on all threads, with every number finished once.
+pub(in crate::tensor) fn finished_product<T: Real>(
+    to: Target<'_, T>,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    add: bool,
+    finish: Finish<'_, T>,
+) -> Result<()> {
+    multiply(to, a, b, 1.0, add, Threads::All, Some(finish))
+}
+
+fn multiply<T: Real>(
     Target(to): Target<'_, T>,
     Matrix(a): Matrix<'_, T>,
     Matrix(b): Matrix<'_, T>,
     factor: f64,
     add: bool,
     threads: Threads,
+    finish: Option<Finish<'_, T>>,
 ) -> Result<()> {
     let (rows, columns) = (a.nrows(), b.ncols());
     if a.ncols() != b.nrows() || (to.nrows(), to.ncols()) != (rows, columns) {
@@ -121,14 +148,12 @@ pub(in crate::tensor) fn product<T: Real>(
         );
     }
     let (factor, accum) = (T::from_f64(factor), if add { Accum::Add } else { Accum::Replace });
-    match threads {
-        Threads::One => matmul(to, accum, a, b, factor, Par::Seq),
-        Threads::All => {
-            // By shapes alone, not by threads, so that any number of them gives the same.
-            let part = multiplications(rows, columns, a.ncols()) / PARTS;
-            in_parts(to, a, b, factor, accum, part.clamp(*PART.start(), *PART.end()));
-        }
-    }
+    // By shapes alone, not by threads, so that any number of them gives the same.
+    let part = match threads {
+        Threads::One => usize::MAX,
+        Threads::All => (multiplications(rows, columns, a.ncols()) / PARTS).clamp(*PART.start(), *PART.end()),
+    };
+    Parts { factor, accum, part, finish }.make(to, a, b, (0, 0));
     Ok(())
 }
 
@@ -146,26 +171,43 @@ fn multiplications(rows: usize, columns: usize, depth: usize) -> usize {
     rows.saturating_mul(columns).saturating_mul(depth.min(DEPTH))
 }
 
-/// Halves the result along its longer side until it takes no more than `part` multiplications.
-fn in_parts<T: Real>(to: MatMut<'_, T>, a: MatRef<'_, T>, b: MatRef<'_, T>, factor: T, accum: Accum, part: usize) {
-    let (rows, columns) = (to.nrows(), to.ncols());
-    let longer = rows.max(columns);
-    if multiplications(rows, columns, a.ncols()) <= part || longer < 2 * EDGE {
-        return matmul(to, accum, a, b, factor, Par::Seq);
+/// How a product is cut and made.
+#[derive(Clone, Copy)]
+struct Parts<'a, T> {
+    factor: T,
+    accum: Accum,
+    /// Multiplications that a part may take.
+    part: usize,
+    finish: Option<Finish<'a, T>>,
+}
+
+impl<T: Real> Parts<'_, T> {
+    /// Halves the result, which begins `at` a row and a column of the whole, along its longer side until it is a part.
+    fn make(self, to: MatMut<'_, T>, a: MatRef<'_, T>, b: MatRef<'_, T>, at: (usize, usize)) {
+        let (rows, columns) = (to.nrows(), to.ncols());
+        let longer = rows.max(columns);
+        if multiplications(rows, columns, a.ncols()) <= self.part || longer < 2 * EDGE {
+            return self.one(to, a, b, at);
+        }
+        let half = (longer / 2).next_multiple_of(EDGE);
+        if rows >= columns {
+            let ((top, bottom), (above, below)) = (to.split_at_row_mut(half), a.split_at_row(half));
+            rayon::join(|| self.make(top, above, b, at), || self.make(bottom, below, b, (at.0 + half, at.1)));
+        } else {
+            let ((left, right), (before, behind)) = (to.split_at_col_mut(half), b.split_at_col(half));
+            rayon::join(|| self.make(left, a, before, at), || self.make(right, a, behind, (at.0, at.1 + half)));
+        }
     }
-    let half = (longer / 2).next_multiple_of(EDGE);
-    if rows >= columns {
-        let ((top, bottom), (above, below)) = (to.split_at_row_mut(half), a.split_at_row(half));
-        rayon::join(
-            || in_parts(top, above, b, factor, accum, part),
-            || in_parts(bottom, below, b, factor, accum, part),
-        );
-    } else {
-        let ((left, right), (before, behind)) = (to.split_at_col_mut(half), b.split_at_col(half));
-        rayon::join(
-            || in_parts(left, a, before, factor, accum, part),
-            || in_parts(right, a, behind, factor, accum, part),
-        );
+
+    fn one(self, mut to: MatMut<'_, T>, a: MatRef<'_, T>, b: MatRef<'_, T>, (row, column): (usize, usize)) {
+        matmul(to.as_mut(), self.accum, a, b, self.factor, Par::Seq);
+        let Some(finish) = self.finish else { return };
+        for (below, numbers) in to.row_iter_mut().enumerate() {
+            // Rows of a target lie in one piece.
+            if let Some(numbers) = numbers.try_as_row_major_mut() {
+                finish(row + below, column, numbers.as_slice_mut());
+            }
+        }
     }
 }
 
@@ -218,6 +260,31 @@ mod tests {
                     (0..depth).map(|k| f64::from(a.0[(rows - 1, k)]) * f64::from(b.0[(k, columns / 2)])).sum();
                 let found = f64::from(parts[(rows - 1) * step + columns / 2]);
                 assert!((found - 1.0 - 0.5 * plain).abs() < 1e-4, "{found} {plain}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_number_is_finished_once_where_it_lies() {
+        for (rows, columns, depth) in [(5, 3, 2), (700, 130, 513), (33, 3001, 400)] {
+            let a = vec![1.0f32; rows * depth];
+            let b = vec![1.0f32; depth * columns];
+            // With a gap behind each row.
+            let step = columns + 3;
+            let mut to = vec![0.5f32; rows * step];
+            let target = Target::new(&mut to, rows, columns, step).unwrap();
+            let [a, b] =
+                [Matrix::new(&a, rows, depth, depth), Matrix::new(&b, depth, columns, columns)].map(Result::unwrap);
+            let place = |row: usize, column: usize| (row * columns + column) as f32 / 8.0;
+            let finish = |row: usize, first: usize, numbers: &mut [f32]| {
+                numbers.iter_mut().enumerate().for_each(|(n, x)| *x = 2.0 * *x + place(row, first + n));
+            };
+            finished_product(target, a, b, true, &finish).unwrap();
+            for (row, numbers) in to.chunks(step).enumerate() {
+                for (column, x) in numbers[..columns].iter().enumerate() {
+                    assert_eq!(*x, 2.0 * (depth as f32 + 0.5) + place(row, column), "{row} {column}");
+                }
+                assert!(numbers[columns..].iter().all(|x| *x == 0.5));
             }
         }
     }
