@@ -2,7 +2,8 @@
 //!
 //! - `cargo bench --bench parts -- analysis MODEL TEXT`: seconds of opening, tokenising, the forward pass alone, and an
 //!   analysis: its pass as far as it goes, its Gram matrices, its groups and votes (feature `output`, 4 groups, batch
-//!   8, length 128); and of the matrix products of the pass alone, in f32 on the processor.
+//!   8, length 128); and, in f32 on the processor, of the pass's affine maps and attention, and of their matrix products
+//!   alone.
 //! - `cargo bench --bench parts -- training MODEL STEPS`: processor and wall seconds of a step on random tokens, batch
 //!   16 x 128.
 //!
@@ -21,7 +22,9 @@ use pillars::corpus::{self, Corpus, Input, Intake};
 use pillars::model::Model;
 use pillars::network::{Batch, Gates, NoProbe, Source, StackSpec, Tokens};
 use pillars::task::Ticket;
-use pillars::tensor::{DeviceChoice, Precision, linear};
+use pillars::tensor::{
+    DeviceChoice, Nonlinearity, Precision, Scoring, Visibility, attention, linear, linear_activated,
+};
 use pillars::training::{AdamSettings, Learner, Parameters, StepSettings};
 use rayon::prelude::*;
 
@@ -90,7 +93,7 @@ fn analysis(folder: &Path, text: &Path, OpenedPath { device, precision }: &Opene
     let (mut forward, mut forward_cpu, mut tokens) = (f64::INFINITY, f64::INFINITY, 0);
     let mut best = Timings { forward: Duration::MAX, ..Timings::default() };
     let stack = model.spec().encoder.as_ref().or(model.spec().decoder.as_ref()).unwrap();
-    let mut alone = [f64::INFINITY; 2];
+    let mut alone = [f64::INFINITY; 4];
     for _ in 0..3 {
         let before = processor_secs();
         forward = forward.min(timed(pass).1);
@@ -112,6 +115,7 @@ fn analysis(folder: &Path, text: &Path, OpenedPath { device, precision }: &Opene
             "forward": forward, "forward_cpu": forward_cpu, "analysis": best.total().as_secs_f64(),
             "watched": best.forward.as_secs_f64(), "gram": best.gram.as_secs_f64(),
             "grouping": best.grouping.as_secs_f64(), "affine_products": alone[0], "attention_products": alone[1],
+            "affine": alone[2], "attention": alone[3],
         })
     );
 }
@@ -122,53 +126,77 @@ fn matrix(rows: usize, columns: usize) -> Tensor {
     Tensor::from_vec(numbers, (rows, columns), &Device::Cpu).unwrap()
 }
 
-/// Seconds of the matrix products of a pass over `batches`, and nothing else: the affine maps of every layer over the tokens
-/// that are there by this program's product, which is faster than candle's, and by candle's the scores and mixtures of every
-/// head over each sequence, a head a thread. Operands are made beforehand, once a shape.
-fn products(stack: &StackSpec, batches: &[Batch]) -> [f64; 2] {
+/// Seconds of what a pass over `batches` multiplies, and nothing else, operands made beforehand: the products of the affine
+/// maps of every layer over the tokens that are there; those of every head over each sequence, scores and mixtures, by candle,
+/// a head a thread; then the same maps with bias and activation, and the same attention with its softmax, as the pass has them.
+fn products(stack: &StackSpec, batches: &[Batch]) -> [f64; 4] {
     let mut made: HashMap<(usize, usize), Tensor> = HashMap::new();
     let mut of = |rows, columns| made.entry((rows, columns)).or_insert_with(|| matrix(rows, columns)).clone();
-    let (mut affine, mut attention) = (Vec::new(), Vec::new());
+    let (mut affine, mut attention_products, mut attentions) = (Vec::new(), Vec::new(), Vec::new());
     for batch in batches {
         let Source::Tokens(tokens) = &batch.source else { panic!("this reads tokens") };
         let mask = &tokens.mask;
         let lengths: Vec<usize> =
             (0..mask.sequences()).map(|row| mask.row(row).iter().filter(|is_real| **is_real).count()).collect();
-        let count = lengths.iter().sum();
+        let (count, longest) = (lengths.iter().sum(), mask.length());
         for layer in &stack.layers {
             let (width, heads) = (stack.width, &layer.attention);
             let (queries, keys) = (heads.heads * heads.head_dim, heads.kv_heads * heads.head_dim);
             let ups = if layer.mlp.gated { 2 } else { 1 };
-            for (from, to, times) in [
-                (width, queries, 1),
-                (width, keys, 2),
-                (queries, width, 1),
-                (width, layer.mlp.width, ups),
-                (layer.mlp.width, width, 1),
+            for (from, to, times, ends_in_activation) in [
+                (width, queries, 1, false),
+                (width, keys, 2, false),
+                (queries, width, 1, false),
+                (width, layer.mlp.width, ups, true),
+                (layer.mlp.width, width, 1, false),
             ] {
                 for _ in 0..times {
-                    affine.push((of(count, from), of(to, from)));
+                    affine.push((of(count, from), of(to, from), of(1, to).squeeze(0).unwrap(), ends_in_activation));
                 }
             }
             for length in &lengths {
                 for _ in 0..heads.heads {
-                    attention.push((of(*length, heads.head_dim), of(heads.head_dim, *length)));
-                    attention.push((of(*length, *length), of(*length, heads.head_dim)));
+                    attention_products.push((of(*length, heads.head_dim), of(heads.head_dim, *length)));
+                    attention_products.push((of(*length, *length), of(*length, heads.head_dim)));
                 }
             }
+            let split = |x: Tensor, heads: usize, dim: usize| {
+                x.reshape((lengths.len(), longest, heads, dim)).unwrap().transpose(1, 2).unwrap()
+            };
+            let query = split(of(lengths.len() * longest, queries), heads.heads, heads.head_dim);
+            let key = split(of(lengths.len() * longest, keys), heads.kv_heads, heads.head_dim);
+            attentions.push((query, key, mask));
         }
     }
     let maps = || {
-        for (x, weight) in &affine {
+        for (x, weight, ..) in &affine {
             black_box(linear(x, weight, None).unwrap());
         }
     };
     let heads = || {
-        attention.par_iter().for_each(|(left, right)| {
+        attention_products.par_iter().for_each(|(left, right)| {
             black_box(left.matmul(right).unwrap());
         });
     };
-    [timed(maps).1, timed(heads).1]
+    let whole_maps = || {
+        for (x, weight, bias, ends_in_activation) in &affine {
+            black_box(if *ends_in_activation {
+                linear_activated(x, weight, Some(bias), Nonlinearity::Gelu, None).unwrap()
+            } else {
+                linear(x, weight, Some(bias)).unwrap()
+            });
+        }
+    };
+    let whole_heads = || {
+        for (query, key, mask) in &attentions {
+            let real: Vec<bool> = (0..mask.sequences()).flat_map(|row| mask.row(row).iter().copied()).collect();
+            let visibility =
+                Visibility::new((mask.sequences(), mask.length(), mask.length()), false, None, [&real, &real]);
+            let scoring = Scoring { scale: 0.2, soft_cap: None, bias: None, sinks: None, visibility: &visibility };
+            black_box(attention(query, key, key, &scoring, false).unwrap());
+        }
+    };
+    [timed(maps).1, timed(heads).1, timed(whole_maps).1, timed(whole_heads).1]
 }
 
 fn training(folder: &Path, steps: u32, OpenedPath { device, precision }: &OpenedPath) {
