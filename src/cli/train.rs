@@ -323,6 +323,7 @@ fn table(summary: &TrainingSummary) -> String {
     if let Some(score) = summary.final_translation {
         lines.push(format!("BLEU {:.2}, ROUGE-L {:.3}, {} pairs", score.bleu, score.rouge.longest, score.sentences));
     }
+    lines.extend(summary.early_vote());
     lines.extend(summary.held_out.and_then(HeldOut::sentence));
     let parameters = Counts { before: summary.parameters_before, after: summary.parameters_after };
     lines.push(format!("parameters {} of the whole model", before_after(parameters)));

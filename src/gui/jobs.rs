@@ -29,6 +29,10 @@ use crate::workspace::{ComparedPlan, OpenedPath, Proposal};
 /// Work that went on for less is begun again as soon as it was begun.
 const MISSED_FROM: Duration = Duration::from_secs(5);
 
+/// So long the buttons that end a work mind no click: the second one of a double-click on the button that began it lands on
+/// them.
+pub(super) const FIRST_MOMENT: Duration = Duration::from_secs(1);
+
 /// What stops the work on the model that is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextStep {
@@ -219,6 +223,11 @@ impl Job {
     /// How far it is, in words.
     pub fn words(&self) -> String {
         if self.is_cancelling() { "Stopping at the next safe point".to_owned() } else { words(&self.progress) }
+    }
+
+    /// Whether it began a moment ago, so that a click may still be one on what began it.
+    pub fn has_just_begun(&self) -> bool {
+        self.began.elapsed() < FIRST_MOMENT
     }
 
     /// True once a stop was asked for.

@@ -382,14 +382,14 @@ fn a_training_run_is_watched_paused_and_opened() {
     let bottom = |label: &str| desk.harness.get_by_role_and_label(Role::SpinButton, label).rect().bottom();
     let fold = desk.harness.get_by_role_and_label(Role::TextInput, "Folder").rect().top();
     assert!(bottom("Steps") < fold && bottom("Fine-tuning steps") < fold);
-    set(&mut desk, "Steps", 5000.0);
+    set(&mut desk, "Steps", 100_000.0);
     set(&mut desk, "Fine-tuning steps", 10.0);
     // Seed and type are those of the left panel.
     set(&mut desk, "Seed", 5.0);
     desk.harness.get_by_role_and_label(Role::ComboBox, "Compute in").click();
     desk.harness.run();
     desk.click("bf16");
-    assert_eq!(desk.state().training.settings.steps, 5000);
+    assert_eq!(desk.state().training.settings.steps, 100_000);
     let out = desk.folder.path().join("trained");
     desk.harness.get_by_role_and_label(Role::TextInput, "Folder").focus();
     desk.harness.run();
@@ -399,6 +399,7 @@ fn a_training_run_is_watched_paused_and_opened() {
         state.training.run.watched.as_ref().map_or(0, |(_, watched)| watched.progress().records.len())
     };
     desk.wait("a record", |state| records(state) > 0);
+    desk.let_begin();
     desk.click("Pause");
     desk.wait("the pause", |state| state.training.run.watched.as_ref().unwrap().1.control.is_paused());
     // The vote ends the first stage long before its last step.
@@ -408,7 +409,7 @@ fn a_training_run_is_watched_paused_and_opened() {
     assert!(desk.shows("kept heads, before fine-tuning") && desk.shows("result"), "{}", desk.messages());
     let asked = pillars::training::request_of(&out).unwrap();
     assert_eq!((asked.settings.seed, asked.settings.precision), (5, Precision::Bf16));
-    assert!(desk.state().training.run.summary.as_ref().unwrap().constrained_steps < 5000);
+    assert!(desk.state().training.run.summary.as_ref().unwrap().constrained_steps < 100_000);
     assert!(desk.shows("Loss per token") && desk.shows("Cosine"));
     desk.click("Open the result");
     desk.settle();

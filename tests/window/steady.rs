@@ -20,6 +20,12 @@ impl Desk {
         self.harness.key_press(Key::Enter);
         self.harness.step();
     }
+
+    /// Lets a training go on until its buttons mind clicks.
+    pub fn let_begin(&mut self) {
+        self.wait("the end of the first moment", |state| !state.jobs.shown().any(|job| job.has_just_begun()));
+        self.harness.step();
+    }
 }
 
 #[test]
@@ -39,6 +45,7 @@ fn a_resumed_training_shows_its_curve_from_the_beginning() {
     desk.wait("two records", |state| {
         state.training.run.watched.as_ref().is_some_and(|(_, watched)| watched.progress().records.len() >= 2)
     });
+    desk.let_begin();
     desk.click("Stop");
     desk.settle();
     let before = steps(&desk);
@@ -56,6 +63,7 @@ fn a_resumed_training_shows_its_curve_from_the_beginning() {
     // The first stage is marked where it began, not where it was resumed.
     let (_, watched) = desk.state().training.run.watched.as_ref().unwrap();
     assert!(watched.progress().stages.iter().all(|(step, _)| *step == 0), "{:?}", watched.progress().stages);
+    desk.let_begin();
     desk.click("Stop");
     desk.settle();
 }

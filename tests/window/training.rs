@@ -1,10 +1,10 @@
 //! What a training came to stays with its model, and is told in the words of its task.
 
 use eframe::egui::accesskit::Role;
-use eframe::egui::{Key, Modifiers};
+use eframe::egui::{Key, Modifiers, vec2};
 use egui_kittest::kittest::{NodeT, Queryable};
 use pillars::gui::State;
-use pillars::training::TrainingEnd;
+use pillars::training::{Stage, TrainingEnd};
 
 use crate::desk::{Desk, fixture, tokens};
 
@@ -126,6 +126,7 @@ fn a_folder_that_is_refused_is_mended_where_it_was_typed() {
 fn a_training_that_was_stopped_is_resumed_after_a_restart() {
     let mut desk = training(100_000.0);
     desk.wait("a record", |state| records(state) >= 1);
+    desk.let_begin();
     desk.click("Stop");
     desk.settle();
     let before = records(desk.state());
@@ -143,8 +144,56 @@ fn a_training_that_was_stopped_is_resumed_after_a_restart() {
     desk.set_number("Steps", 5.0);
     desk.click("Resume");
     desk.wait("a further record", |state| records(state) > before);
+    desk.let_begin();
     desk.click("Stop");
     desk.settle();
+}
+
+#[test]
+fn a_second_click_on_train_reaches_no_button_and_an_early_vote_is_told() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    let input = tokens(desk.folder.path(), 400, 10);
+    desk.type_path((SHIFTED, Key::I), &input);
+    desk.chord(Modifiers::COMMAND, Key::Num7);
+    desk.set_number("Steps", 100_000.0);
+    desk.set_number("Fine-tuning steps", 3.0);
+    let out = desk.folder.path().join("trained");
+    desk.harness.get_by_role_and_label(Role::TextInput, "Folder").focus();
+    desk.harness.run_ok();
+    desk.type_text(out.to_str().unwrap());
+    let place = desk.harness.get_by_role_and_label(Role::Button, "Train").rect();
+    let click = |desk: &mut Desk, at: eframe::egui::Pos2| {
+        desk.harness.hover_at(at);
+        desk.harness.drag_at(at);
+        desk.harness.drop_at(at);
+        desk.harness.step();
+    };
+    click(&mut desk, place.center());
+    desk.wait("the training", |state| state.jobs.shown().next().is_some());
+    desk.harness.step();
+    for at in [place.left_center() + vec2(6.0, 0.0), place.center(), place.right_center() - vec2(6.0, 0.0)] {
+        click(&mut desk, at);
+    }
+    let names = ["Pause", "Vote now", "Stop"];
+    let is_off = names.map(|name| desk.harness.get_by_role_and_label(Role::Button, name).accesskit_node().is_disabled());
+    // On a machine that took longer than that moment there is nothing to see.
+    let is_fresh = desk.state().jobs.shown().any(|job| job.has_just_begun());
+    assert!(!is_fresh || is_off == [true; 3], "{is_off:?}");
+    if is_fresh {
+        desk.wait("a record", |state| records(state) >= 1);
+        let (_, watched) = desk.state().training.run.watched.clone().unwrap();
+        assert!(!watched.control.is_paused() && !watched.control.is_stopping());
+        assert_eq!(watched.progress().stage, Stage::Constrained);
+    }
+    desk.let_begin();
+    desk.click("Vote now");
+    desk.settle();
+    let summary = desk.state().training.run.summary.clone().unwrap_or_else(|| panic!("{}", desk.messages()));
+    assert!(summary.constrained_steps < 100_000, "{summary:?}");
+    let told = format!("oted early, after {} of 100000 steps", summary.constrained_steps);
+    assert!(desk.shows(&format!("V{told}")) && desk.messages().contains(&format!("v{told}")), "{}", desk.messages());
+    let page = std::fs::read_to_string(out.join("README.md")).unwrap();
+    assert!(page.contains(&format!("v{told}")), "{page}");
 }
 
 #[test]

@@ -300,6 +300,7 @@ fn leaving_says_whether_a_training_was_saved() {
     desk.wait("a record", |state| {
         state.training.run.watched.as_ref().is_some_and(|(_, watched)| !watched.progress().records.is_empty())
     });
+    desk.let_begin();
     desk.click("Pause");
     std::thread::sleep(std::time::Duration::from_millis(500));
     let state = desk.folder.path().join("trained/training/state.safetensors");

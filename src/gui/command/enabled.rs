@@ -1,7 +1,7 @@
 //! Whether a command can be carried out as things stand.
 
 use super::kinds::Command;
-use crate::gui::jobs::JobKind;
+use crate::gui::jobs::{Job, JobKind};
 use crate::gui::state::State;
 use crate::workspace::{Proposal, sample};
 
@@ -77,6 +77,11 @@ impl Command {
             Self::Train => ready().and(idle(JobKind::Train)),
             Self::PauseTraining | Self::StopTraining | Self::VoteNow if state.jobs.get(JobKind::Train).is_none() => {
                 Err("no training is running")
+            }
+            Self::PauseTraining | Self::StopTraining | Self::VoteNow
+                if state.jobs.get(JobKind::Train).is_some_and(Job::has_just_begun) =>
+            {
+                Err("the training began a moment ago")
             }
             Self::SaveAnalysis | Self::SavePicture => results(),
             Self::ChooseInput

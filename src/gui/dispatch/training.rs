@@ -97,7 +97,9 @@ impl App {
         let loss = |l: Option<f64>| l.map_or_else(|| "unknown".to_owned(), |l| Unit::Plain.format(l));
         let text = match summary.outcome {
             End::Done => {
-                format!("Trained: {} {}, written to {}", summary.loss_name(), loss(summary.final_loss), out.display())
+                let early = summary.early_vote().map(|early| format!("{early}: ")).unwrap_or_default();
+                let (name, loss) = (summary.loss_name(), loss(summary.final_loss));
+                format!("Trained: {early}{name} {loss}, written to {}", out.display())
             }
             End::Stopped => format!("Training stopped; it can be resumed from {}", out.display()),
         };

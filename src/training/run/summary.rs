@@ -65,6 +65,9 @@ pub struct TrainingSummary {
     pub outcome: TrainingEnd,
     /// Steps of constrained training.
     pub constrained_steps: u64,
+    /// Steps that there were to be, where it ended before them because somebody asked for the vote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub voted_early_of: Option<u64>,
     /// Whether it ended because hidden units hardly moved any more.
     pub converged: bool,
     pub finetune_steps: u64,
@@ -147,6 +150,12 @@ impl TrainingSummary {
             (None, true) => "in-sample".to_owned(),
             (None, false) => "held-out".to_owned(),
         }
+    }
+
+    /// That somebody asked for the vote before the last step, where it was so: `voted early, after 40 of 300 steps`.
+    pub fn early_vote(&self) -> Option<String> {
+        let all = counted(self.voted_early_of?, "steps");
+        Some(format!("voted early, after {} of {all}", self.constrained_steps))
     }
 
     /// Quality at every stage that was measured, in order.

@@ -282,8 +282,9 @@ impl<'a> ActiveRun<'a> {
         let reading = self.measured.reading(&self.ticket)?;
         let learned = self.training.reading(&self.ticket)?.input;
         let constrained = if settings.constraint.is_idle() { "" } else { " with the group constraint" };
+        let early = summary.early_vote().map(|early| format!("; {early}")).unwrap_or_default();
         let mut told = format!(
-            "Trained for {}{constrained} at a learning rate of at most {} on {learned}.",
+            "Trained for {}{constrained} at a learning rate of at most {} on {learned}{early}.",
             counted(summary.constrained_steps, "steps"),
             settings.rate
         );
@@ -466,6 +467,9 @@ impl<'a> ActiveRun<'a> {
             // Progress is reported after the step is complete, so that a cancel here loses nothing.
             let cancelled = self.ticket.advance(1);
             let vote = self.control.take_vote() && stage == Stage::Constrained;
+            if vote && self.standing.step < last {
+                self.summary.voted_early_of = Some(last);
+            }
             let saves = self.is_over(until_calm) || self.standing.total_steps.is_multiple_of(settings.save_every);
             if cancelled.is_err() || vote || saves {
                 self.save()?;

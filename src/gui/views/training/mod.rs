@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::gui::action::Action;
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
-use crate::gui::jobs::JobKind;
+use crate::gui::jobs::{FIRST_MOMENT, JobKind};
 use crate::gui::messages::sentence;
 use crate::gui::purpose::PathPurpose;
 use crate::gui::state::State;
@@ -90,7 +90,10 @@ impl TrainingView {
         }
         if let Some(job) = cx.state.jobs.get(JobKind::Train) {
             let paused = training.run.watched.as_ref().is_some_and(|(_, w)| w.control.is_paused());
-            // Where the button Train was there is nothing to press, so that a second click does nothing.
+            // A second click on Train lands on what stands here now, which minds none in the first moment.
+            if job.has_just_begun() {
+                ui.ctx().request_repaint_after(FIRST_MOMENT);
+            }
             let share = job.progress.fraction().unwrap_or(0.0) as f32;
             let place = vec2(ui.available_width(), START);
             ui.allocate_ui_with_layout(place, Layout::left_to_right(Align::Center), |ui| {
@@ -222,6 +225,9 @@ fn summary_ui(ui: &mut Ui, cx: Cx<'_>, out: &std::path::Path, summary: &Training
             let left_out = summary.held_out.and_then(HeldOut::sentence).map(|text| sentence(&in_controls(&text)));
             note(ui, theme, left_out.unwrap_or_else(|| format!("Measured on {}", summary.measured_on())));
         }
+    }
+    if let Some(early) = summary.early_vote() {
+        ui.label(RichText::new(sentence(&early)).small().color(theme.warning));
     }
     facts(ui, "summary", |ui| {
         if let Some(score) = summary.final_translation {
