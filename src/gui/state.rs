@@ -26,7 +26,7 @@ use crate::pruning::{OutputFormat, Report};
 use crate::repair::Repair;
 use crate::run::{AttentionInput, BudgetSpec, Checked, Fault, Opened, Patterns, Placed, RunEstimate, Spec};
 use crate::tensor::DeviceChoice;
-use crate::training::TrainSettings;
+use crate::training::{TrainSettings, missing_loss};
 use crate::workspace::{ComparedPlan, Draft, History, Outlook, ProgramSettings, Proposal, Store, Workspace};
 
 /// A box over the window that has the keyboard.
@@ -510,6 +510,11 @@ impl State {
     pub fn measuring_run(&self) -> Option<Checked> {
         let run = self.checked.as_ref()?.as_ref().ok()?;
         if self.measuring == self.run { Some(run.clone()) } else { self.measuring.check(run.opened()).ok() }
+    }
+
+    /// Why the model that is open cannot be trained on the input that is chosen, whatever else is set.
+    pub fn missing_loss(&self) -> Option<&'static str> {
+        missing_loss(self.model.as_ref()?.model.spec(), self.run.input.as_ref())
     }
 
     /// On which part of the input quality is measured, where a part is held out or the results are of another input.

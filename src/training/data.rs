@@ -60,7 +60,8 @@ impl Data {
 fn within(whole: &Corpus, asked: u64) -> Result<u64> {
     let first = whole.with(|s| {
         s.order = BatchOrder::AsRead;
-        s.batches = Some(s.batches.map_or(asked, |limit| limit.min(asked)));
+        // A limit is of each part, not of what is divided.
+        s.batches = Some(asked);
     });
     let mut blocks = 0;
     for batch in first.batches(&Device::Cpu) {

@@ -2,9 +2,23 @@
 
 use candle_core::{D, Device, Tensor, Var};
 
+use crate::corpus::Input;
 use crate::error::{Error, Result};
-use crate::network::{Batch, Hidden, Network, OutputHead, ProblemType, TaskHead, TaskKind, rows_at_once};
+use crate::network::{Batch, Hidden, Network, NetworkSpec, OutputHead, ProblemType, TaskHead, TaskKind, rows_at_once};
 use crate::tensor::{cross_entropy, doubles, wide};
+
+/// Why there is no loss to train a network of `spec` by on `input`, as far as that is known before anything is read.
+pub fn missing_loss(spec: &NetworkSpec, input: Option<&Input>) -> Option<&'static str> {
+    match input {
+        _ if !spec.is_scored() => {
+            Some("this model predicts nothing that has a loss, so there is nothing to train it on")
+        }
+        Some(Input::Text(_) | Input::Pairs { .. }) if spec.task.is_some() => {
+            Some("this model answers a task, and text without labels has nothing to train it on")
+        }
+        _ => None,
+    }
+}
 
 /// The task loss of one batch.
 #[derive(Clone, Debug)]

@@ -44,7 +44,7 @@ pub use feed::{Feed, Position};
 pub use importance::{gate_importance, output_sensitivity};
 pub use initial::Initial;
 pub use learner::{Learner, StepParts, StepResult, StepSettings};
-pub use loss::{TaskLoss, task_loss};
+pub use loss::{TaskLoss, missing_loss, task_loss};
 pub use loss_scale::LossScale;
 pub use metrics::{MetricsLog, Record, SiteRecord};
 pub use movement::{Centers, centers, movement};

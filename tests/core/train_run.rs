@@ -239,6 +239,29 @@ fn a_short_text_is_divided_all_the_same() {
 }
 
 #[test]
+fn a_limit_of_batches_does_not_make_a_long_text_short() {
+    let place = Place::new();
+    let mut request = place.request("limited");
+    request.reading.batches = Some(3);
+    let notes = notes_of_beginning(&request);
+    assert!(!notes.iter().any(|note| note.contains("one of them is held out")), "{notes:?}");
+}
+
+#[test]
+fn what_has_no_loss_is_refused_before_anything_is_read() {
+    let place = Place::new();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let request = TrainingRun {
+        model: fixtures.join("clip_text_model"),
+        beginning: Beginning::Weights,
+        input: Input::Text(place.path("no such text")),
+        ..place.request("embeddings")
+    };
+    let error = run(&request).unwrap_err().to_string();
+    assert!(error.contains("predicts nothing that has a loss") && !request.out.exists(), "{error}");
+}
+
+#[test]
 fn runs_in_16_bits_write_weights_of_32_and_go_on_to_the_same() {
     let place = Place::new();
     let plain = place.request("plain");

@@ -175,7 +175,8 @@ fn a_second_click_on_train_reaches_no_button_and_an_early_vote_is_told() {
         click(&mut desk, at);
     }
     let names = ["Pause", "Vote now", "Stop"];
-    let is_off = names.map(|name| desk.harness.get_by_role_and_label(Role::Button, name).accesskit_node().is_disabled());
+    let is_off =
+        names.map(|name| desk.harness.get_by_role_and_label(Role::Button, name).accesskit_node().is_disabled());
     // On a machine that took longer than that moment there is nothing to see.
     let is_fresh = desk.state().jobs.shown().any(|job| job.has_just_begun());
     assert!(!is_fresh || is_off == [true; 3], "{is_off:?}");
@@ -194,6 +195,19 @@ fn a_second_click_on_train_reaches_no_button_and_an_early_vote_is_told() {
     assert!(desk.shows(&format!("V{told}")) && desk.messages().contains(&format!("v{told}")), "{}", desk.messages());
     let page = std::fs::read_to_string(out.join("README.md")).unwrap();
     assert!(page.contains(&format!("v{told}")), "{page}");
+}
+
+#[test]
+fn what_has_no_loss_is_not_offered_for_training() {
+    let mut desk = Desk::with_input("clip_text_model");
+    desk.chord(Modifiers::COMMAND, Key::Num7);
+    desk.enter_folder(&desk.folder.path().join("trained"));
+    desk.settle();
+    let button = desk.harness.get_by_role_and_label(Role::Button, "Train");
+    assert!(button.accesskit_node().is_disabled());
+    assert!(desk.shows("predicts nothing that has a loss") && !desk.shows("press Train"));
+    assert!(desk.state().training.failure.is_none() && desk.state().training.run.watched.is_none());
+    assert!(!desk.folder.path().join("trained").exists());
 }
 
 #[test]

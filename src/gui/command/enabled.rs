@@ -24,6 +24,7 @@ impl Command {
             None => Err("open a model first"),
             Some(Err(_)) => Err("the plan cannot be carried out as it is"),
         };
+        let learns = || state.missing_loss().map_or(Ok(()), Err);
         let idle = |kind| if state.jobs.get(kind).is_some() { Err("it is running already") } else { Ok(()) };
         let results = || if state.results.is_some() { Ok(()) } else { Err("run the model first") };
         match self {
@@ -74,7 +75,7 @@ impl Command {
             Self::Train if state.jobs.is_elsewhere(JobKind::Train) => {
                 Err("another model is being trained: wait for it, or cancel it among the tasks")
             }
-            Self::Train => ready().and(idle(JobKind::Train)),
+            Self::Train => learns().and(ready()).and(idle(JobKind::Train)),
             Self::PauseTraining | Self::StopTraining | Self::VoteNow if state.jobs.get(JobKind::Train).is_none() => {
                 Err("no training is running")
             }

@@ -23,8 +23,8 @@ use crate::training::constraint::Constraint;
 use crate::training::overfit::{LOOKS, overfits};
 use crate::training::{
     BEST, Beginning, Blueprint, Centers, Control, Data, Feed, Learner, MetricsLog, Record, RunState, RunningSums,
-    STATE, Schedule, SiteRecord, Stage, StepResult, StepSettings, TrainSettings, TrainingRun, centers, movement,
-    prepare, state, unigram_loss,
+    STATE, Schedule, SiteRecord, Stage, StepResult, StepSettings, TrainSettings, TrainingRun, centers, missing_loss,
+    movement, prepare, state, unigram_loss,
 };
 use crate::words::counted;
 
@@ -149,6 +149,9 @@ impl<'a> ActiveRun<'a> {
                 Blueprint::fresh(&config, &origin)?
             }
         };
+        if let Some(why) = missing_loss(blueprint.spec(), Some(&request.input)) {
+            return Err(Error::new(why));
+        }
         check_choice(settings, &blueprint)?;
         let chosen = settings.voting.as_ref().and_then(|voting| voting.plan.as_ref());
         if let Some((plan, base)) = chosen.zip(blueprint.base())
@@ -255,7 +258,8 @@ impl<'a> ActiveRun<'a> {
             self.summary.metric_name = Some(name.clone());
         }
         let loss = quality.loss_per_token;
-        let loss = loss.ok_or_else(|| Error::new("this model predicts nothing, so there is nothing to train it on"))?;
+        let loss = loss
+            .ok_or_else(|| Error::new("nothing in the held-out data has a label, so there is no loss to train by"))?;
         if !loss.is_finite() {
             let RunState { stage, step, .. } = &self.standing;
             return Err(Error::new("training diverged: the loss on held-out data is not finite")

@@ -140,6 +140,9 @@ fn right(ui: &mut Ui, cx: Cx<'_>, picture: Option<&Picture>) {
         }
     }
     let Some((out, watched)) = &training.run.watched else {
+        if let Some(why) = cx.state.missing_loss() {
+            return empty(ui, cx, "Nothing to train", &sentence(why), None);
+        }
         let text = "Training makes the heads of a group alike, so that one can stand for all. Name a folder on the \
                     left and press Train: its curves appear here";
         let input = Command::Train.enabled(cx.state).is_err().then_some((Command::ChooseInput, "Choose input…"));
