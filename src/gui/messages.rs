@@ -1,7 +1,7 @@
 //! What happened, newest last, kept so that it can be read and copied later.
 
 use crate::error::Error;
-use crate::gui::wording::worded;
+use crate::gui::wording::{in_controls, worded};
 
 /// How much attention a message asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ const LIMIT: usize = 500;
 #[derive(Clone, Debug, Default)]
 pub struct Messages {
     all: Vec<Message>,
+    /// What was to be known of the work on the input that is chosen, each of which is told once.
+    notes: Vec<String>,
 }
 
 impl Messages {
@@ -57,6 +59,24 @@ impl Messages {
         self.add(Severity::Warning, text);
     }
 
+    /// What some work came to, below what is to be known of it: a panel of few lines shows the last. What was told before of
+    /// work on the same input stands there already.
+    pub fn result(&mut self, text: impl Into<String>, notes: impl IntoIterator<Item = impl AsRef<str>>) {
+        for note in notes {
+            let note = sentence(&in_controls(note.as_ref()));
+            if !self.notes.contains(&note) {
+                self.warn(note.clone());
+                self.notes.push(note);
+            }
+        }
+        self.info(text);
+    }
+
+    /// Another run begins, or other settings: what is to be known of it is told anew.
+    pub fn begin(&mut self) {
+        self.notes.clear();
+    }
+
     /// A failure under the name of what was tried; a stop that the person asked for is only noted.
     pub fn fail(&mut self, what: &str, error: &Error) {
         if error.is_cancelled() {
@@ -77,6 +97,7 @@ impl Messages {
 
     pub fn clear(&mut self) {
         self.all.clear();
+        self.begin();
     }
 
     /// All messages as text, for the clipboard.
@@ -114,6 +135,13 @@ mod tests {
         messages.fail("export", &Error::new("disk full").at("/x"));
         assert_eq!((messages.all()[0].count, messages.all()[1].level), (2, Severity::Info));
         assert_eq!(messages.text(), "a\nexport: cancelled\nerror: Export: disk full: /x");
+        messages.clear();
+        for work in ["run", "measured", "exported"] {
+            messages.result(work, ["rows were cut"]);
+        }
+        messages.begin();
+        messages.result("run", ["rows were cut"]);
+        assert_eq!(messages.text(), "warning: Rows were cut\nrun\nmeasured\nexported\nwarning: Rows were cut\nrun");
         for n in 0..LIMIT + 5 {
             messages.info(n.to_string());
         }

@@ -61,9 +61,17 @@ pub struct Export {
     pub done: Option<(PathBuf, Report)>,
     /// Why the last export failed.
     pub failure: Option<Error>,
+    /// How many came to one or the other here, so that a view knows that something came.
+    pub outcomes: u64,
 }
 
 impl Export {
+    /// Keeps why an export could not be made.
+    pub(super) fn fail(&mut self, error: Error) {
+        self.failure = Some(error);
+        self.outcomes += 1;
+    }
+
     /// How `format` stores weights: as was chosen, where it can.
     pub fn quantization_of(&self, format: OutputFormat) -> Option<Quantization> {
         match format {

@@ -23,6 +23,7 @@ mod large_image;
 mod layers;
 mod leaks;
 mod legible;
+mod outcomes;
 mod paths;
 mod pictures;
 mod repair;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::chart::Unit::Share;
 use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
-use crate::gui::messages::sentence;
 use crate::plan::Plan;
 use crate::repair::{FORECAST, Repair, RepairMode};
 use crate::run::BudgetSpec;
@@ -53,11 +52,9 @@ impl App {
     /// Adds the plan that a search found with the repair that it was measured with, and measures it beside the random control.
     pub(super) fn adopt_found(&mut self, plan: Plan, repair: Option<Repair>) {
         let Some(found) = &plan.budget else { return };
-        self.state.messages.info(format!("Found by {}: {}", plan.method, found.sentence()));
+        let text = format!("Found by {}: {}", plan.method, found.sentence());
         // The search measured what was foretold.
-        for note in plan.notes.iter().filter(|note| !note.starts_with(FORECAST)) {
-            self.state.messages.warn(sentence(note));
-        }
+        let mut notes: Vec<String> = plan.notes.iter().filter(|note| !note.starts_with(FORECAST)).cloned().collect();
         let name = format!("Within {}", Share.format(found.budget.most()));
         // Pins hold in what was found, too, as far as it obeys them.
         let now = self.state.draft.now().active();
@@ -66,8 +63,9 @@ impl App {
         if stay > 0 {
             let (heads, verb) = (counted(stay, "heads"), if stay == 1 { "is" } else { "are" });
             let why = "key/value heads that stay serve equally many, and no layer loses every head";
-            self.state.messages.warn(format!("Find: {heads} of those that {verb} pinned to go had to stay: {why}"));
+            notes.push(format!("Find: {heads} of those that {verb} pinned to go had to stay: {why}"));
         }
+        self.state.messages.result(text, notes);
         let plan = NamedPlan { pins, ..NamedPlan::of(name, plan) };
         if let (Some(repair), Some(model)) = (repair, &self.state.model) {
             self.state.repairing.take(repair, &plan.plan(&model.facts.shape));

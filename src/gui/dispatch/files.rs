@@ -119,7 +119,7 @@ impl App {
         };
         self.state.messages.fail(what, &error);
         match purpose {
-            PathPurpose::Export => self.state.export.failure = Some(error.clone()),
+            PathPurpose::Export => self.state.export.fail(error.clone()),
             PathPurpose::Train => self.state.training.failure = Some(error.clone()),
             _ => {}
         }

@@ -105,7 +105,7 @@ impl App {
         (*beside, *shown, *patterns) = (first.beside, first.shown, first.patterns);
         (*pattern_fault, *regrouped) = (first.pattern_fault, first.regrouped);
         (*what_if, *selection) = (first.what_if, first.selection);
-        (export.done, export.failure) = (None, None);
+        (export.done, export.failure, export.outcomes) = (None, None, 0);
         // A run goes on; what one came to belongs to its model.
         if state.jobs.get(JobKind::Train).is_none() {
             (training.run, training.failure) = (ShownTraining::default(), None);

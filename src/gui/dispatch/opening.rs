@@ -137,6 +137,9 @@ impl App {
 
     /// Takes in what lay at a path.
     pub(super) fn adopt(&mut self, place: OpenedPath, warnings: Vec<String>) {
+        for warning in warnings {
+            self.state.messages.warn(warning);
+        }
         match place {
             OpenedPath::Model(opened) => {
                 self.state.settings.remember(&opened.facts.folder);
@@ -168,9 +171,6 @@ impl App {
             }
             OpenedPath::Input(input) if self.state.model.is_some() => self.take_input(input),
             OpenedPath::Input(_) => self.state.messages.warn("Open a model before its input"),
-        }
-        for warning in warnings {
-            self.state.messages.warn(warning);
         }
     }
 
@@ -246,7 +246,6 @@ impl App {
         state.beside = None;
         if let Some(analysis) = workspace.analysis {
             self.adopt_analysis("open the workspace", analysis, workspace.moments.map(FoundMoments::new));
-            self.state.messages.info("Results and plans are back; Start afresh in the File menu clears them");
             if let Some(fault) = workspace.moments_fault {
                 self.state.messages.warn(left_out(&in_controls(&fault)));
             } else if lacks_moments {
@@ -255,6 +254,7 @@ impl App {
                      Run again to choose heads by reconstruction",
                 );
             }
+            self.state.messages.info("Results and plans are back; Start afresh in the File menu clears them");
         }
         (self.state.last_run_secs, self.state.last_pass_secs) = (workspace.run_secs, workspace.pass_secs);
         // After the results, which make repairs out of date that were calibrated on others.

@@ -173,8 +173,8 @@ impl App {
                 self.state.messages.info(format!("{opened} with the repair by {mode} that it was measured with"));
             }
             Some(Err(error)) => {
-                self.state.messages.info(opened);
                 self.state.messages.fail(&failed, &error);
+                self.state.messages.info(opened);
             }
             None => self.state.messages.info(opened),
         }

@@ -6,7 +6,6 @@ use crate::analysis::Moments;
 use crate::error::Result;
 use crate::gui::app::App;
 use crate::gui::jobs::{JobKind, JobOutcome};
-use crate::gui::messages::sentence;
 use crate::gui::repairing::MadeRepair;
 use crate::gui::state::State;
 use crate::gui::wording::in_controls;
@@ -110,13 +109,11 @@ impl App {
         if known.is_some_and(|known| Arc::ptr_eq(&known.repair, &made.repair)) {
             return;
         }
-        self.state.messages.info(match record.mode {
+        let text = match record.mode {
             RepairMode::None => format!("Repair: {}", RepairMode::LEFT),
             mode => format!("Repaired by {mode} on {} tokens of {}", record.tokens, record.input),
-        });
-        for note in &record.notes {
-            self.state.messages.warn(sentence(note));
-        }
+        };
+        self.state.messages.result(text, &record.notes);
         // Quality that was measured with another repair of these heads is that of another model.
         self.state.measured.retain(|m| m.repair.is_none() || m.kept != record.kept);
         self.state.measured_revision += 1;

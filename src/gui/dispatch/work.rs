@@ -11,10 +11,9 @@ use crate::evaluation::{Measured, Quality};
 use crate::gui::app::{App, Waiting};
 use crate::gui::findings::{Results, is_of_same};
 use crate::gui::jobs::{Ended, JobKind, JobOutcome, MOST_PATTERNS};
-use crate::gui::messages::sentence;
 use crate::gui::repairing::FoundMoments;
 use crate::gui::state::Overlay;
-use crate::gui::wording::{compared_with, in_controls};
+use crate::gui::wording::compared_with;
 use crate::repair::RepairMode;
 use crate::run::{Analyzed, CurveSpec, MeasuredRepair, PruneSpec, attention, refusal};
 use crate::words::{counted, noun, printed};
@@ -29,6 +28,7 @@ impl App {
     /// Checks the settings of the next run against the model.
     pub(super) fn check_run(&mut self) {
         self.state.checked = self.state.model.as_ref().map(|m| self.state.run.check(m));
+        self.state.messages.begin();
         self.state.compare_settings();
         // Patterns are of the run's input, which may be another now.
         self.state.patterns = None;
@@ -57,6 +57,7 @@ impl App {
     pub(super) fn run(&mut self) {
         let Some(Ok(run)) = self.state.checked.clone() else { return };
         self.state.run_began = Some(std::time::Instant::now());
+        self.state.messages.begin();
         let estimate = self.state.estimate.as_ref().filter(|(spec, _)| spec == run.spec()).map(|(_, found)| *found);
         self.state.jobs.start(JobKind::Analyze, "Run", move |ticket| {
             let run = estimate.iter().fold(run, |run, estimate| run.estimated(estimate));
@@ -264,9 +265,7 @@ impl App {
             Err(error) => {
                 match kind {
                     JobKind::Open => self.open_failed(&error),
-                    JobKind::Export if is_here && !error.is_cancelled() => {
-                        self.state.export.failure = Some(error.clone())
-                    }
+                    JobKind::Export if is_here && !error.is_cancelled() => self.state.export.fail(error.clone()),
                     JobKind::Propose | JobKind::Cost if error.is_cancelled() => return,
                     JobKind::Train if !error.is_cancelled() => self.state.training.failure = Some(error.clone()),
                     JobKind::Attention => {
@@ -292,15 +291,13 @@ impl App {
         match outcome {
             JobOutcome::Opened(place, warnings) => self.ask_before(Waiting::Open(Box::new(place), warnings)),
             JobOutcome::Analyzed(analysis, moments, pass_secs) => {
-                self.state.messages.info(format!(
+                let text = format!(
                     "Run finished: {} {} in {}",
                     Unit::Count.format(analysis.tokens as f64),
                     noun(analysis.tokens, analysis.unit().noun()),
                     counted(analysis.batches, "batches")
-                ));
-                for note in &analysis.notes {
-                    self.state.messages.warn(sentence(note));
-                }
+                );
+                self.state.messages.result(text, &analysis.notes);
                 // What was foretold is known now.
                 self.state.estimate = None;
                 self.state.last_run_secs = self.state.run_began.take().map(|began| began.elapsed().as_secs_f64());
@@ -313,9 +310,7 @@ impl App {
                 if let Some(made) = made {
                     self.adopt_repair(*made);
                 }
-                // A plan that is measured masked and repaired has the same to note of both.
-                let mut told = Vec::new();
-                measured.into_iter().for_each(|measured| self.adopt_measured(measured, &mut told));
+                measured.into_iter().for_each(|measured| self.adopt_measured(measured));
             }
             JobOutcome::Repaired(made) => self.adopt_repair(*made),
             JobOutcome::Proposed(revision, found) => self.adopt_proposed(revision, found),
@@ -324,13 +319,11 @@ impl App {
             JobOutcome::SideBySide(found) => self.adopt_comparison(*found),
             JobOutcome::FoundPlan(plan, repair) => self.adopt_found(*plan, repair.map(|repair| *repair)),
             JobOutcome::Curves(curves, is_whole) => {
-                self.state.messages.info(match is_whole {
+                let text = match is_whole {
                     true => "Quality curve measured",
                     false => "Stopped: measure the curve again to go on from there",
-                });
-                for note in &curves.notes {
-                    self.state.messages.warn(sentence(note));
-                }
+                };
+                self.state.messages.result(text, &curves.notes);
                 self.state.curves = Some(Arc::from(curves));
                 self.state.measured_revision += 1;
             }
@@ -342,15 +335,16 @@ impl App {
                 }
                 let proof = Unit::Plain.format(report.agreement.relative);
                 let model = compared_with(report.agreement.reference);
-                self.state.messages.info(format!(
+                let text = format!(
                     "Exported to {}: reopened, and equal to the {model} within {proof} of the largest value",
                     path.display()
-                ));
-                for note in report.measured.iter().flat_map(|m| &m.notes) {
-                    self.state.messages.warn(sentence(note));
-                }
+                );
+                self.state.messages.result(text, report.measured.iter().flat_map(|m| &m.notes));
                 match is_here {
-                    true => self.state.export.done = Some((path, *report)),
+                    true => {
+                        self.state.export.done = Some((path, *report));
+                        self.state.export.outcomes += 1;
+                    }
                     false => {
                         let past = self.past.entry(report.fingerprint.clone()).or_default();
                         past.exported = Some((path, *report));
@@ -407,8 +401,8 @@ impl App {
         self.propose_first();
     }
 
-    /// Keeps what was measured, and tells it with its notes but those that were `told` before.
-    fn adopt_measured(&mut self, measured: Measured, told: &mut Vec<String>) {
+    /// Keeps what was measured, and tells it with its notes.
+    fn adopt_measured(&mut self, measured: Measured) {
         let (before, after) = (&measured.comparison.before, &measured.comparison.after);
         let text = match (before.perplexity, after.perplexity) {
             _ if before.task_metric().is_some() => {
@@ -427,14 +421,9 @@ impl App {
             ),
         };
         let repaired = measured.repair_words();
-        self.state.messages.info(format!("Measured {}{repaired}: {text}", measured.name));
         let unrepaired = measured.unrepaired.iter().map(|why| format!("the plan was measured without repair: {why}"));
-        for note in measured.notes.iter().cloned().chain(unrepaired) {
-            if !told.contains(&note) {
-                self.state.messages.warn(sentence(&in_controls(&note)));
-                told.push(note);
-            }
-        }
+        let notes = measured.notes.iter().cloned().chain(unrepaired);
+        self.state.messages.result(format!("Measured {}{repaired}: {text}", measured.name), notes);
         self.state.measured.retain(|m| !is_of_same(m, &measured));
         self.state.measured.push(measured);
         self.state.measured_revision += 1;

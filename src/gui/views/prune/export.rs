@@ -34,21 +34,12 @@ pub(super) struct ExportPanel {
 const QUICK: usize = 8;
 
 impl ExportPanel {
-    /// Draws the formats, and what the last export came to.
+    /// Draws the formats.
     pub(super) fn formats_ui(&mut self, ui: &mut Ui, cx: Cx<'_>) {
         let now = cx.state.export.format;
         self.forecast(ui, cx);
         let told = self.told.made().and_then(|told| told.as_ref().ok()).filter(|_| cx.state.legal_plan().is_some());
         formats(ui, cx, now, told.map_or(&[], Vec::as_slice));
-        if let Some(error) = &cx.state.export.failure {
-            ui.label(RichText::new(worded(error)).color(cx.theme.danger));
-        }
-        if let Some((path, report)) = &cx.state.export.done {
-            if cx.state.legal_plan().is_some_and(|plan| plan.kept != report.plan.kept) {
-                note(ui, cx.theme, "What was written last is of other heads than those that stay now:");
-            }
-            proof(ui, cx, path, report);
-        }
     }
 
     /// Draws the folder and the button.
@@ -190,6 +181,19 @@ fn formats(ui: &mut Ui, cx: Cx<'_>, now: OutputFormat, told: &[(OutputFormat, Re
             ui.label(RichText::new(worded(error)).color(theme.danger));
         }
         None => {}
+    }
+}
+
+/// Draws what the last export came to.
+pub(super) fn result_ui(ui: &mut Ui, cx: Cx<'_>) {
+    if let Some(error) = &cx.state.export.failure {
+        ui.label(RichText::new(worded(error)).color(cx.theme.danger));
+    }
+    if let Some((path, report)) = &cx.state.export.done {
+        if cx.state.legal_plan().is_some_and(|plan| plan.kept != report.plan.kept) {
+            note(ui, cx.theme, "What was written last is of other heads than those that stay now:");
+        }
+        proof(ui, cx, path, report);
     }
 }
 

@@ -75,29 +75,32 @@ pub(super) struct Prune {
     fresh: u8,
     /// The curve that was there in the last frame: one that was measured since comes to the front.
     seen: Option<Arc<Curves>>,
-    measuring: Measuring,
+    measuring: Arrival,
+    exporting: Arrival,
+    /// Outcomes of exports that were there in the last frame.
+    exports: u64,
 }
 
-/// Where quality is told lies far below the button that measures it: what came is brought into sight once.
+/// What some work brings lies far from the button that begins it: it is brought into sight once.
 #[derive(Default)]
-struct Measuring {
-    /// How far what came of the plan is scrolled.
+struct Arrival {
+    /// How far the area is scrolled in which it is told.
     scrolled: f32,
-    /// That, and what was measured, when the measurement under way was first seen.
+    /// That, and a number that changes with what came, when the work under way was first seen.
     began: Option<(f32, u64)>,
-    /// Frames in which quality is still scrolled to.
+    /// Frames in which it is still scrolled to.
     fresh: u8,
 }
 
-impl Measuring {
-    /// Looks whether a measurement ended. Who scrolled meanwhile looks at something else.
-    fn follow(&mut self, state: &State) {
-        let is_under_way = state.jobs.get(JobKind::Measure).is_some();
+impl Arrival {
+    /// Looks whether the work ended, and whether it changed the number of what `came`. Who scrolled meanwhile looks at
+    /// something else.
+    fn follow(&mut self, is_under_way: bool, came: u64) {
         match self.began {
-            None if is_under_way => self.began = Some((self.scrolled, state.measured_revision)),
-            Some((scrolled, measured)) if !is_under_way => {
+            None if is_under_way => self.began = Some((self.scrolled, came)),
+            Some((scrolled, before)) if !is_under_way => {
                 self.began = None;
-                if scrolled == self.scrolled && measured != state.measured_revision {
+                if scrolled == self.scrolled && before != came {
                     self.fresh = SETTLES;
                 }
             }
@@ -105,12 +108,14 @@ impl Measuring {
         }
     }
 
-    /// Draws what tells of quality, and scrolls to it where it is new.
+    /// Draws what came, and scrolls to it where it is new.
     fn show(&mut self, ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
         let told = ui.scope(add).response;
         if self.fresh > 0 {
             self.fresh -= 1;
-            told.scroll_to_me_animation(None, ScrollAnimation::none());
+            // Of what is taller than its place, the first lines.
+            let align = (told.rect.height() > ui.clip_rect().height()).then_some(Align::TOP);
+            told.scroll_to_me_animation(align, ScrollAnimation::none());
             ui.ctx().request_repaint();
         }
     }
@@ -202,7 +207,7 @@ impl Prune {
         if self.takes_curve(cx.state) {
             self.fresh = SETTLES;
         }
-        self.measuring.follow(cx.state);
+        self.follow(cx.state);
         reserve_bars(ui);
         let room = ui.available_size();
         if room.x < TWO_COLUMNS || room.y < PINNED {
@@ -228,22 +233,35 @@ impl Prune {
                 });
             });
             self.measuring.scrolled = shown.state.clamped_offset().y;
+            self.exporting.scrolled = self.measuring.scrolled;
             return;
         }
         // What is decided and what comes of it are scrolled apart, so that the one is seen while the other is changed; the
         // last step is always in sight.
         let left = Panel::left("prune steps").frame(Frame::new()).resizable(false).show_separator_line(false);
-        left.exact_size(Self::left(room.x) + BAR).show(ui, |ui| {
+        let decided = left.exact_size(Self::left(room.x) + BAR).show(ui, |ui| {
             let foot = Frame::new().inner_margin(Margin { top: 6, ..Margin::ZERO });
             Panel::bottom("prune export").frame(foot).show(ui, |ui| self.export.write_ui(ui, cx));
-            ScrollArea::vertical().id_salt("steps").auto_shrink(false).show(ui, |ui| self.steps(ui, cx));
+            ScrollArea::vertical().id_salt("steps").auto_shrink(false).show(ui, |ui| self.steps(ui, cx))
         });
+        self.exporting.scrolled = decided.inner.state.clamped_offset().y;
         let rest = Frame::new().inner_margin(Margin { left: GAP as i8, ..Margin::ZERO });
         let shown = CentralPanel::default().frame(rest).show(ui, |ui| {
             let area = ScrollArea::vertical().id_salt("effect").auto_shrink(false);
             area.show(ui, |ui| self.effect(ui, cx, picture, room.y))
         });
         self.measuring.scrolled = shown.inner.state.clamped_offset().y;
+    }
+
+    /// Looks whether a measurement or an export ended.
+    fn follow(&mut self, state: &State) {
+        self.measuring.follow(state.jobs.get(JobKind::Measure).is_some(), state.measured_revision);
+        let exports = state.export.outcomes;
+        // One that was refused at once was never under way.
+        if std::mem::replace(&mut self.exports, exports) < exports && self.exporting.began.is_none() {
+            self.exporting.fresh = SETTLES;
+        }
+        self.exporting.follow(state.jobs.get(JobKind::Export).is_some(), exports);
     }
 
     /// Width of what is decided, beside what comes of it.
@@ -263,6 +281,7 @@ impl Prune {
         heading(ui, theme, "4. Export");
         budget::verdict(ui, cx);
         self.export.formats_ui(ui, cx);
+        self.exporting.show(ui, |ui| export::result_ui(ui, cx));
     }
 
     /// What comes of it: the picture first, `tall` points of the view in all.
