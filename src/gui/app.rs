@@ -60,6 +60,8 @@ pub struct App {
     pub(super) may_quit: bool,
     /// What waits for a person to say whether work is to be stopped for it.
     pub(super) waiting: Option<Waiting>,
+    /// The path that was typed last for work of this kind to read.
+    pub(super) typed: Option<(JobKind, PathPurpose, PathBuf)>,
     quit: CancelToken,
     buffers: Buffers,
     out: Outbox,
@@ -87,6 +89,7 @@ impl App {
             title: String::new(),
             may_quit: false,
             waiting: None,
+            typed: None,
             quit: CancelToken::default(),
             buffers: Buffers::default(),
             out: Outbox::default(),

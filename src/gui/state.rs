@@ -193,8 +193,8 @@ pub struct State {
     pub cached: Option<Result<Vec<CachedModel>, Error>>,
     /// The box that has the keyboard.
     pub overlay: Option<Overlay>,
-    /// The path that was refused last, as it was typed into that box, and why.
-    pub refused: Option<(PathBuf, Error)>,
+    /// The path that was refused last, what it was typed for into that box, and why.
+    pub refused: Option<(PathPurpose, PathBuf, Error)>,
     /// Counts changes of the plan, so that what is computed from it knows when it is out of date.
     pub plan_revision: u64,
 }

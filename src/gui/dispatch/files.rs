@@ -52,7 +52,11 @@ impl App {
         if let Err(error) = self.check_target(purpose, &path) {
             return self.refuse(purpose, typed, error);
         }
+        let is_typed = self.state.overlay == Some(Overlay::Path(purpose));
         (self.state.overlay, self.state.refused) = (None, None);
+        if let Some(kind) = reader(purpose) {
+            self.typed = is_typed.then(|| (kind, purpose, typed.to_path_buf()));
+        }
         match purpose {
             PathPurpose::Open | PathPurpose::OpenFile => self.open(path),
             PathPurpose::Input => self.set_input(Input::guess(&path)),
@@ -123,7 +127,17 @@ impl App {
             PathPurpose::Train => self.state.training.failure = Some(error.clone()),
             _ => {}
         }
-        self.state.refused = Some((typed.to_path_buf(), error));
+        self.state.refused = Some((purpose, typed.to_path_buf(), error));
+    }
+
+    /// What was typed for work of this `kind` is no longer needed; where the work failed, the box comes back with it, to be
+    /// mended there.
+    pub(super) fn settle_typed(&mut self, kind: JobKind, error: Option<&Error>) {
+        let Some((_, purpose, path)) = self.typed.take_if(|(of, ..)| *of == kind) else { return };
+        if let Some(error) = error.filter(|error| !error.is_cancelled() && self.state.overlay.is_none()) {
+            self.state.overlay = Some(Overlay::Path(purpose));
+            self.state.refused = Some((purpose, path, error.clone()));
+        }
     }
 
     /// Whether what a path was asked for may be written there, while the box is still open that it was typed into. Whoever
@@ -229,6 +243,15 @@ impl App {
             }
             Err(error) => self.state.messages.fail("Save the picture", &error),
         }
+    }
+}
+
+/// The work that finds out what is at a path that is read, where a worker does.
+fn reader(purpose: PathPurpose) -> Option<JobKind> {
+    match purpose {
+        PathPurpose::Open | PathPurpose::OpenFile | PathPurpose::Relocate => Some(JobKind::Open),
+        PathPurpose::Compare | PathPurpose::CompareModel => Some(JobKind::Compare),
+        _ => None,
     }
 }
 

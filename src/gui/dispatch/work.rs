@@ -260,6 +260,7 @@ impl App {
     /// Takes in what a worker brought.
     pub(in super::super) fn finish(&mut self, ended: Ended) {
         let Ended { kind, title, is_here, result } = ended;
+        self.settle_typed(kind, result.as_ref().err());
         match result {
             Ok(outcome) => self.take_in(outcome),
             Err(error) => {

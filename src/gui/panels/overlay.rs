@@ -145,8 +145,8 @@ impl Overlays {
         }
         note(ui, cx.theme, "An absolute path, or one from where the program was started; ~ is your home folder");
         // Why what stands here was refused, until it is something else.
-        let refused = cx.state.refused.as_ref().filter(|(path, _)| path.to_str() == Some(self.text.trim()));
-        if let Some((_, error)) = refused {
+        let refused = cx.state.refused.as_ref().filter(|(_, path, _)| path.to_str() == Some(self.text.trim()));
+        if let Some((.., error)) = refused {
             fault(ui, cx.theme, error);
         }
         if let PathPurpose::Picture(_) = purpose {
@@ -234,6 +234,12 @@ const LABEL_POINTS: f64 = 8.0;
 
 /// What a field begins with.
 fn first_text(overlay: &Option<Overlay>, cx: Cx<'_>) -> String {
+    // A path that was refused is mended.
+    if let Some((purpose, path, _)) = &cx.state.refused
+        && *overlay == Some(Overlay::Path(*purpose))
+    {
+        return path.display().to_string();
+    }
     match overlay {
         Some(Overlay::Path(PathPurpose::Input)) => {
             cx.state.run.input.as_ref().map_or_else(String::new, |i| i.path().display().to_string())
