@@ -16,7 +16,7 @@ use crate::analysis::{FeatureAnalysis, Grouping, SiteAnalysis};
 use crate::chart::SideBySide;
 use crate::corpus::{Input, InputPreview, InputUnit};
 use crate::engines::Quantization;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::evaluation::curve::Curves;
 use crate::evaluation::{LOSS, Measured};
 use crate::hub::{CachedModel, HubCache, short_name};
@@ -468,6 +468,13 @@ impl State {
         let of_site = site().filter(|_| selected.is_empty());
         let whole = of_site.into_iter().flat_map(|s| (0..s.heads).map(move |h| Head::new(s.site, h)));
         selected.iter().copied().chain(whole)
+    }
+
+    /// Whether nothing follows the input whose attention is shown, or was to be.
+    pub fn is_last_input(&self) -> bool {
+        let is_shown = |key: &AttentionKey| key.0 == self.shown;
+        let is_beyond = self.pattern_fault.as_ref().is_some_and(|e| e.kind() == ErrorKind::Usage);
+        is_beyond || self.patterns.as_ref().is_some_and(|(of, patterns)| is_shown(of) && patterns.is_last)
     }
 
     /// What the model takes in one by one.

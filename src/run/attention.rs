@@ -26,6 +26,8 @@ pub struct Patterns {
     pub weights: BTreeMap<Head, Grid>,
     /// The image that was read, where the tokens are patches of one.
     pub image: Option<PatchImage>,
+    /// Whether it is the last input of the corpus.
+    pub is_last: bool,
     /// Tokens of a typed text that are left out, because the run reads no more at a time.
     pub left_out: usize,
 }
@@ -74,7 +76,7 @@ pub fn attention(run: &Checked, shown: &AttentionInput, heads: &[Head], ticket: 
     };
     ticket.stage("attention", None, "inputs");
     let mut left_out = 0;
-    let batch = match shown {
+    let (batch, is_last) = match shown {
         AttentionInput::Text(text) => {
             let tokenizer = tokenizer
                 .as_ref()
@@ -90,7 +92,7 @@ pub fn attention(run: &Checked, shown: &AttentionInput, heads: &[Head], ticket: 
             let row = (ids.clone(), vec![true; ids.len()]);
             let tokens = Tokens::pad(std::slice::from_ref(&row), intake.pad, network.device())?;
             let target = intake.target.is_some().then(|| tokens.clone());
-            Batch { target, ..Batch::tokens(tokens) }
+            (Batch { target, ..Batch::tokens(tokens) }, false)
         }
         AttentionInput::Nth(index) => nth(&singles()?, *index, network.device(), ticket)?,
     };
@@ -123,15 +125,18 @@ pub fn attention(run: &Checked, shown: &AttentionInput, heads: &[Head], ticket: 
         keys: label(probe.keys, &|s| matches!(s.kind, Encoder | Cross) || decoder_only),
         weights: probe.weights,
         image,
+        is_last,
         left_out,
     })
 }
 
-/// One input of the run, alone in a batch.
-fn nth(corpus: &Corpus, index: u64, device: &candle_core::Device, ticket: &Ticket) -> Result<Batch> {
+/// One input of the run, alone in a batch, and whether it is the last.
+fn nth(corpus: &Corpus, index: u64, device: &candle_core::Device, ticket: &Ticket) -> Result<(Batch, bool)> {
     let (mut last, mut count) = (None, 0);
-    for batch in corpus.with(|s| s.batches = Some(index + 1)).batches(device) {
+    let mut batches = corpus.with(|s| s.batches = Some(index + 2)).batches(device);
+    while count <= index {
         ticket.check()?;
+        let Some(batch) = batches.next() else { break };
         last = Some(batch?);
         count += 1;
     }
@@ -141,7 +146,8 @@ fn nth(corpus: &Corpus, index: u64, device: &candle_core::Device, ticket: &Ticke
             .at(corpus.input().path())
             .hint(format!("choose 1 to {count}")));
     }
-    Ok(last)
+    // What cannot be read behind it is there too.
+    Ok((last, batches.next().is_none()))
 }
 
 /// Tokens as the vocabulary spells them, or ids; images and spectrograms have positions.
@@ -239,6 +245,8 @@ mod tests {
         let head = Head::new("decoder.1".parse().unwrap(), 3);
         let found = attention(&run, &AttentionInput::Nth(1), &[head], &Ticket::default()).unwrap();
         assert_eq!(found.queries[&head.site], ["4", "5", "6", "7"]);
+        assert!(found.is_last);
+        assert!(!attention(&run, &AttentionInput::Nth(0), &[head], &Ticket::default()).unwrap().is_last);
         let grid = &found.weights[&head];
         assert_eq!((grid.rows(), grid.cols()), (4, 4));
         for row in 0..4 {

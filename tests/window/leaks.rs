@@ -97,9 +97,14 @@ fn a_text_that_is_cut_is_told_and_the_input_comes_back() {
     assert_eq!(desk.state().shown, AttentionInput::Nth(1), "where it was left");
     assert!(!desk.shows("The text is cut"));
     // There is no third one, and the second is not shown for it.
-    desk.click("Next");
+    let is_off = |desk: &Desk| desk.harness.get_by_role_and_label(Role::Button, "Next").accesskit_node().is_disabled();
+    desk.rest();
+    assert!(is_off(&desk));
+    desk.set("Input", 3.0);
     desk.settle();
+    desk.rest();
     assert!(desk.shows("There is no input 3: the file holds 2") || desk.shows("there is no input 3: the file holds 2"));
+    assert!(is_off(&desk) && desk.state().patterns.is_none());
     desk.click("Previous");
     desk.settle();
     desk.rest();

@@ -271,6 +271,8 @@ impl App {
                     JobKind::Train if !error.is_cancelled() => self.state.training.failure = Some(error.clone()),
                     JobKind::Attention => {
                         if !error.is_cancelled() {
+                            // Those of another input are not shown for it.
+                            self.state.patterns = None;
                             self.state.pattern_fault = Some(error);
                         }
                         return;

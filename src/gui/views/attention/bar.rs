@@ -85,7 +85,9 @@ impl Attention {
         if ui.add(drag_value(&mut number).range(1..=1_000_000)).labelled_by(label.id).changed() {
             wanted = number.checked_sub(1);
         }
-        if ui.button("Next").clicked() {
+        let has_next = !cx.state.is_last_input();
+        let next = ui.add_enabled(has_next, egui::Button::new("Next"));
+        if next.on_disabled_hover_text("There is no further input").clicked() {
             wanted = Some(now + 1);
         }
         if let Some(index) = wanted {
