@@ -11,7 +11,7 @@ use super::past::ShownTraining;
 use super::purpose::PathPurpose;
 use super::repairing::{MadeRepair, Repairing};
 use super::selection::Selection;
-use super::wording::in_controls;
+use super::wording::{in_controls, worded};
 use crate::analysis::{FeatureAnalysis, Grouping, SiteAnalysis};
 use crate::chart::SideBySide;
 use crate::corpus::{Input, InputPreview, InputUnit};
@@ -468,6 +468,13 @@ impl State {
         let of_site = site().filter(|_| selected.is_empty());
         let whole = of_site.into_iter().flat_map(|s| (0..s.heads).map(move |h| Head::new(s.site, h)));
         selected.iter().copied().chain(whole)
+    }
+
+    /// What of the settings on the left needs attention; `None` where nothing does.
+    pub fn faults(&self) -> Option<String> {
+        let Some(Err(faults)) = &self.checked else { return None };
+        let words: Vec<String> = faults.iter().map(|fault| worded(&fault.error)).collect();
+        Some(words.join("; "))
     }
 
     /// Whether nothing follows the input whose attention is shown, or was to be.

@@ -69,8 +69,20 @@ fn the_settings_say_why_a_run_cannot_start() {
     let mut desk = Desk::start(Some(fixture("bert")));
     assert!(desk.shows("choose what the model reads"));
     desk.press(Key::F5);
-    assert!(desk.messages().contains("Run: the settings on the left need attention"));
+    // What is at fault may be scrolled out of sight on the left.
+    assert!(desk.messages().contains("Run: the settings on the left need attention: no input is given"));
     assert!(desk.state().jobs.running().is_empty());
+    // A file that is named and cannot be read is told as that.
+    desk.chord(Modifiers::COMMAND, Key::Num6);
+    assert!(desk.shows("There is no input"));
+    let path = desk.folder.path().join("latin.txt");
+    std::fs::write(&path, b"caf\xe9 au lait\n").unwrap();
+    desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &path);
+    let why = desk.state().faults().expect("it is no text for this model");
+    assert!(!desk.shows("There is no input"), "{why}");
+    assert!(desk.shows("The settings on the left need attention"));
+    desk.press(Key::F5);
+    assert!(desk.messages().lines().last().unwrap().ends_with(&why), "{}", desk.messages());
 }
 
 #[test]

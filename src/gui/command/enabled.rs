@@ -5,7 +5,17 @@ use crate::gui::jobs::{Job, JobKind};
 use crate::gui::state::State;
 use crate::workspace::{Proposal, sample};
 
+/// Why nothing can be computed while a setting of the run is at fault.
+const ATTENTION: &str = "the settings on the left need attention";
+
 impl Command {
+    /// Why it cannot be done now, for a person: which setting is at fault too, which may be scrolled out of sight.
+    pub fn refusal(self, state: &State) -> Option<String> {
+        let reason = self.enabled(state).err()?;
+        let faults = state.faults().filter(|_| reason == ATTENTION);
+        Some(faults.map_or_else(|| reason.to_owned(), |faults| format!("{reason}: {faults}")))
+    }
+
     /// `Err` says why it cannot be done now.
     pub fn enabled(self, state: &State) -> Result<(), &'static str> {
         let model = || if state.model.is_some() { Ok(()) } else { Err("open a model first") };
@@ -16,7 +26,7 @@ impl Command {
         let ready = || match &state.checked {
             Some(Ok(_)) => Ok(()),
             None => Err("open a model first"),
-            Some(Err(_)) => Err("the settings on the left need attention"),
+            Some(Err(_)) => Err(ATTENTION),
         };
         let legal = || match &state.outlook {
             Some(Ok(_)) => Ok(()),

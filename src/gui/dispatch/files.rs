@@ -156,7 +156,9 @@ impl App {
                 None => Ok(()),
             },
             PathPurpose::Train => {
-                Command::Train.enabled(&self.state).map_err(Error::new)?;
+                if let Some(reason) = Command::Train.refusal(&self.state) {
+                    return Err(Error::new(reason));
+                }
                 self.wanted_training(path.to_path_buf()).map_or(Ok(()), |wanted| wanted.check())
             }
             PathPurpose::Open

@@ -119,7 +119,7 @@ impl App {
     }
 
     fn apply_command(&mut self, ctx: &egui::Context, command: Command) {
-        if let Err(reason) = command.enabled(&self.state) {
+        if let Some(reason) = command.refusal(&self.state) {
             self.state.messages.info(format!("{}: {reason}", command.spec().text));
             return;
         }

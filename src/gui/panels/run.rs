@@ -351,15 +351,15 @@ fn ahead(ui: &mut Ui, cx: Cx<'_>) {
 pub(super) fn progress(ui: &mut Ui, cx: Cx<'_>) {
     let Some(job) = cx.state.jobs.get(JobKind::Analyze) else {
         let text = RichText::new("Run").strong().color(cx.theme.on_accent);
-        let enabled = Command::Run.enabled(cx.state);
+        let refusal = Command::Run.refusal(cx.state);
         let button = egui::Button::new(text).fill(cx.theme.accent);
         let keys = Command::Run.spec().keys.first().map(|k| caps(ui.ctx(), k)).unwrap_or_default();
         let size = egui::vec2(ui.available_width(), 28.0);
-        let response = ui.add_enabled_ui(enabled.is_ok(), |ui| ui.add_sized(size, button)).inner;
+        let response = ui.add_enabled_ui(refusal.is_none(), |ui| ui.add_sized(size, button)).inner;
         let response = response.on_hover_text(format!("{} ({keys})", Command::Run.spec().tooltip));
-        let response = match enabled {
-            Err(reason) => response.on_disabled_hover_text(format!("Not now: {reason}")),
-            Ok(()) => response,
+        let response = match refusal {
+            Some(reason) => response.on_disabled_hover_text(format!("Not now: {reason}")),
+            None => response,
         };
         if response.clicked() {
             cx.out.command(Command::Run);

@@ -28,15 +28,15 @@ pub(crate) fn command_item(ui: &mut Ui, cx: Cx<'_>, command: Command) -> Respons
 
 fn show(ui: &mut Ui, cx: Cx<'_>, command: Command, button: Button<'_>) -> Response {
     let spec = command.spec();
-    let enabled = command.enabled(cx.state);
+    let refusal = command.refusal(cx.state);
     let mut hover = spec.tooltip.to_owned();
     if let Some(keys) = spec.keys.first() {
         hover = format!("{hover} ({})", caps(ui.ctx(), keys));
     }
-    let response = ui.add_enabled(enabled.is_ok(), button).on_hover_text(hover);
-    let response = match enabled {
-        Err(reason) => response.on_disabled_hover_text(format!("Not now: {reason}")),
-        Ok(()) => response,
+    let response = ui.add_enabled(refusal.is_none(), button).on_hover_text(hover);
+    let response = match refusal {
+        Some(reason) => response.on_disabled_hover_text(format!("Not now: {reason}")),
+        None => response,
     };
     if response.clicked() {
         cx.out.command(command);

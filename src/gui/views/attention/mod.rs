@@ -20,6 +20,7 @@ use crate::chart::{AttentionMaps, AttentionPanel, Caption, ColorRange, Grid, Pic
 use crate::error::{Error, Result};
 use crate::gui::command::Command;
 use crate::gui::context::Cx;
+use crate::gui::messages::sentence;
 use crate::gui::state::State;
 use crate::gui::widgets::{empty, note};
 use crate::gui::wording::worded;
@@ -181,6 +182,10 @@ impl Attention {
         let state = cx.state;
         ui.horizontal_wrapped(|ui| self.toolbar(ui, cx));
         if !matches!(state.checked, Some(Ok(_))) {
+            // An input that is named and cannot be read is there.
+            if let Some(faults) = state.faults().filter(|_| state.run.input.is_some()) {
+                return empty(ui, cx, "The settings on the left need attention", &sentence(&faults), None);
+            }
             let text = "Attention is computed on what the model reads: choose an input on the left";
             empty(ui, cx, "There is no input", text, Some((Command::ChooseInput, "Choose input…")));
             return;

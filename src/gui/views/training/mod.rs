@@ -111,10 +111,10 @@ impl TrainingView {
             }
             return;
         }
-        let (path, enabled) = (self.folder.trim(), Command::Train.enabled(cx.state));
+        let (path, refusal) = (self.folder.trim(), Command::Train.refusal(cx.state));
         let fault = training.settings.check().err().map(|error| worded(&error));
-        let ready = enabled.is_ok() && !path.is_empty() && fault.is_none();
-        let reason = enabled.err().or(fault.as_deref()).unwrap_or("name a folder to write");
+        let ready = refusal.is_none() && !path.is_empty() && fault.is_none();
+        let reason = refusal.as_deref().or(fault.as_deref()).unwrap_or("name a folder to write");
         let text = RichText::new("Train").strong().color(theme.on_accent);
         let size = vec2(ui.available_width(), START);
         let button = ui.add_enabled_ui(ready, |ui| ui.add_sized(size, Button::new(text).fill(theme.accent))).inner;
