@@ -309,3 +309,21 @@ fn enter_in_a_box_does_what_it_is_for_and_escape_closes_it() {
     desk.press(Key::Escape);
     assert_eq!(desk.state().draft.now().active().name, before);
 }
+
+#[test]
+fn the_list_of_keys_is_scrolled_by_keys_and_opens_at_its_top() {
+    let mut desk = Desk::start(Some(fixture("bert")));
+    let top = |desk: &Desk| desk.harness.get_by_label("Move to the next control").rect().top();
+    desk.press(Key::F1);
+    let first = top(&desk);
+    for (on, back) in [(Key::End, Key::Home), (Key::PageDown, Key::PageUp), (Key::ArrowDown, Key::ArrowUp)] {
+        desk.press(on);
+        assert!(top(&desk) < first - 5.0, "{on:?}");
+        desk.press(back);
+        assert!((top(&desk) - first).abs() < 1.0, "{back:?}");
+    }
+    desk.press(Key::End);
+    desk.press(Key::Escape);
+    desk.press(Key::F1);
+    assert!((top(&desk) - first).abs() < 1.0);
+}

@@ -1,5 +1,6 @@
 //! Boxes over the window: the command palette, a path to type, the list of keys, what this program is.
 
+use eframe::egui::style::ScrollAnimation;
 use eframe::egui::text::CCursorRange;
 use eframe::egui::text_edit::TextEditState;
 use eframe::egui::{self, Align2, Event, Id, Key, Modal, Modifiers, ScrollArea, TextEdit, Ui};
@@ -399,10 +400,36 @@ fn left_of(ui: &Ui, wanted: f32, below: f32) -> f32 {
     (ui.ctx().content_rect().bottom() - ui.cursor().top() - below).clamp(80.0, wanted)
 }
 
+/// Scrolls what nothing can be pressed in by the keys that scroll a page, `height` points of which are in sight.
+fn scroll_by_keys(ui: &Ui, height: f32) {
+    let line = ui.spacing().interact_size.y;
+    let keys = [
+        (Key::PageUp, height),
+        (Key::PageDown, -height),
+        (Key::ArrowUp, line),
+        (Key::ArrowDown, -line),
+        (Key::Home, WHOLE),
+        (Key::End, -WHOLE),
+    ];
+    let pressed = keys.into_iter().filter(|(key, _)| ui.input(|i| i.key_pressed(*key)));
+    let by: f32 = pressed.map(|(_, by)| by).sum();
+    if by != 0.0 {
+        ui.scroll_with_delta_animation(egui::vec2(0.0, by), ScrollAnimation::none());
+    }
+}
+
+/// More points than any list has.
+const WHOLE: f32 = 1e6;
+
 fn shortcuts(ui: &mut Ui, cx: Cx<'_>, fresh: bool) {
     heading(ui, cx.theme, "Keyboard shortcuts");
     let height = left_of(ui, 420.0, 64.0);
-    ScrollArea::vertical().min_scrolled_height(height).max_height(height).show(ui, |ui| {
+    let mut area = ScrollArea::vertical().min_scrolled_height(height).max_height(height);
+    if fresh {
+        area = area.vertical_scroll_offset(0.0);
+    }
+    area.show(ui, |ui| {
+        scroll_by_keys(ui, height);
         // Both columns fill the box.
         let least = ((ui.available_width() - 24.0) / 2.0).max(0.0);
         let grid = egui::Grid::new("shortcuts").num_columns(2).striped(true).spacing([24.0, 4.0]);
