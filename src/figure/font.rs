@@ -82,18 +82,44 @@ pub fn covers(c: char) -> bool {
     [regular, fallback].into_iter().flatten().any(|face| face.charmap.map(c).is_some())
 }
 
-/// A token as it can be drawn: control characters and those without a glyph are escaped as in Rust, the
+/// Text as it can be drawn: control characters and those without a glyph are escaped as in Rust, the
 /// word marks of tokenizers stay.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
+    text.chars().for_each(|c| put(&mut out, c));
+    out
+}
+
+/// A token as pictures and the window write it beside a matrix: a point for the mark of a space before a word, the rest as
+/// [`printable`] has it. What goes beyond `most` characters is left out for an ellipsis; no escape is cut in two.
+pub fn token(text: &str, most: usize) -> String {
+    let (mut out, mut length) = (String::with_capacity(text.len()), 0);
     for c in text.chars() {
-        if c.is_control() || !covers(c) {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
+        let before = out.len();
+        match c {
+            // Byte-level vocabularies write a leading space so, sentence pieces so.
+            'Ġ' | '▁' => out.push('·'),
+            'Ċ' => out.push_str("\\n"),
+            c => put(&mut out, c),
+        }
+        length += out.get(before..).map_or(0, |more| more.chars().count());
+        if length > most && before > 0 {
+            out.truncate(before);
+            out.push('…');
+            break;
         }
     }
     out
+}
+
+/// Adds a character as it can be drawn.
+fn put(out: &mut String, c: char) {
+    // The window asks for every token in every frame, and most are plain.
+    if c.is_ascii_graphic() || c == ' ' || (!c.is_control() && covers(c)) {
+        out.push(c);
+    } else {
+        out.extend(c.escape_default());
+    }
 }
 
 /// The text, or as much of its beginning as fits into `limit` with an ellipsis.
@@ -152,6 +178,17 @@ mod tests {
         assert_eq!(printable("Ġthe ▁der ##ing é Ω Ж"), "Ġthe ▁der ##ing é Ω Ж");
         assert_eq!(printable("a\nb\t"), "a\\nb\\t");
         assert_eq!(printable("中🙂"), "\\u{4e2d}\\u{1f642}");
+    }
+
+    #[test]
+    fn tokens_beside_a_matrix_keep_every_letter_that_a_font_has() {
+        for text in ["“", "”", "‘s", "—", "…", "≤", "##λ", "с", "שלום", "naïve", "«", "°"] {
+            assert_eq!(token(text, 11), text);
+        }
+        assert_eq!(["Ġthe", "▁naïve", "Ċ", "\n"].map(|text| token(text, 11)), ["·the", "·naïve", "\\n", "\\n"]);
+        assert_eq!([token("漢", 11), token("漢漢", 11)], ["\\u{6f22}", "\\u{6f22}…"]);
+        assert_eq!(token("abcdefghijklmnop", 11), "abcdefghijk…");
+        assert_eq!(token("abcdefghijklmnop", usize::MAX), "abcdefghijklmnop");
     }
 
     #[test]

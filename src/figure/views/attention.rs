@@ -149,7 +149,7 @@ fn tokens(panel: &AttentionPanel, scene: &mut Scene, area: Rect, wanted: [bool; 
     let (rows, columns) = (panel.weights.rows(), panel.weights.cols());
     let (tall, wide) = (area.h / rows.max(1) as f64, area.w / columns.max(1) as f64);
     let every = |cell: f64| ((SMALL + 1.5) / cell).ceil().max(1.0) as usize;
-    let word = |token: &String| font::shortened(&font::printable(token), TOKEN, SMALL, Weight::Regular);
+    let word = |token: &String| font::shortened(&font::token(token, usize::MAX), TOKEN, SMALL, Weight::Regular);
     for row in (0..rows).step_by(every(tall)).filter(|_| wanted[0]) {
         let at = [area.x - 6.0, area.y + (row as f64 + 0.5) * tall];
         if let (_, Some(token)) = panel.query(row) {
@@ -192,6 +192,6 @@ fn most_cells(side: f64) -> usize {
 
 /// Room for the longest token, and at least for the words in the corner.
 fn token_room(tokens: &[String]) -> f64 {
-    let widths = tokens.iter().map(|t| font::width(&font::printable(t), SMALL, Weight::Regular));
+    let widths = tokens.iter().map(|t| font::width(&font::token(t, usize::MAX), SMALL, Weight::Regular));
     widths.fold(0.0, f64::max).clamp(78.0, TOKEN) + 8.0
 }
