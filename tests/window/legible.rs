@@ -311,10 +311,16 @@ fn columns_of_a_table_become_narrower_than_their_words() {
     desk.rest();
     let next = |desk: &Desk| desk.harness.get_by_role_and_label(Role::Button, "head").rect();
     let before = next(&desk);
+    // Each column is as wide as what stands in it, and numbers stand at its right end.
+    let site = desk.harness.get_by_role_and_label(Role::Button, "site").rect();
+    assert!(before.width() + 8.0 < site.width(), "{before:?} {site:?}");
+    let numbers = desk.words().into_iter().filter(|w| w.text == "3" && before.x_range().contains(w.rect.center().x));
+    let ends: Vec<f32> = numbers.map(|word| before.right() - word.rect.right()).collect();
+    assert!(ends.len() == 2 && ends.iter().all(|end| *end < 4.0), "{ends:?}");
     // The line between the two, far below their names.
     let from = egui::pos2(before.left() - 3.0, before.bottom() + 60.0);
     // In one move, and to where no name of a layer fits.
-    let to = from - egui::vec2(35.0, 0.0);
+    let to = from - egui::vec2(24.0, 0.0);
     desk.harness.hover_at(from);
     desk.harness.run_ok();
     desk.harness.drag_at(from);
@@ -324,10 +330,10 @@ fn columns_of_a_table_become_narrower_than_their_words() {
     desk.harness.drop_at(to);
     desk.harness.run_ok();
     let moved = before.left() - next(&desk).left();
-    assert!((moved - 35.0).abs() < 2.0, "the column is {moved} narrower");
+    assert!((moved - 24.0).abs() < 2.0, "the column is {moved} narrower");
     // What does not fit any more is shortened, and reaches into no other column.
     let (end, words) = (next(&desk).left(), desk.words());
-    let layers = words.iter().filter(|w| w.text.starts_with("encoder.") && (end - 60.0..end).contains(&w.rect.left()));
+    let layers = words.iter().filter(|w| w.text.starts_with("encoder.") && (end - 80.0..end).contains(&w.rect.left()));
     let ends: Vec<f32> = layers.map(|word| word.rect.right()).collect();
     assert!(!ends.is_empty() && ends.iter().all(|right| *right < end), "{ends:?} of {end}");
 }

@@ -1,6 +1,7 @@
 //! The tabs.
 
 mod attention;
+mod columns;
 mod groups;
 mod of_analysis;
 mod overview;

@@ -6,20 +6,21 @@ use std::sync::Arc;
 
 use eframe::egui::emath::GuiRounding as _;
 use eframe::egui::{
-    Button, Event, Label, Rect, RichText, Role, ScrollArea, Sense, TextEdit, TextStyle, TextWrapMode, Ui, UiBuilder,
-    WidgetInfo, WidgetText,
+    Align, Button, Event, Label, Layout, Rect, RichText, Role, ScrollArea, Sense, TextEdit, TextStyle, TextWrapMode,
+    Ui, UiBuilder, WidgetInfo, WidgetText, pos2, vec2,
 };
 use egui_extras::{Column, TableBuilder};
 
+use super::columns::{ColumnLook, NARROWEST, looks, spaced, written};
 use super::shown::PictureKey;
+use crate::chart::Table;
 use crate::chart::sift::Sift;
 use crate::chart::table::Cell;
-use crate::chart::{Table, Unit};
 use crate::error::Result;
 use crate::gui::action::Action;
 use crate::gui::context::Cx;
 use crate::gui::view::View;
-use crate::gui::widgets::{Background, OF_A_COLUMN, choice, explained, naming, note};
+use crate::gui::widgets::{Background, OF_A_COLUMN, choice, explained_as, naming, note};
 use crate::gui::wording::worded;
 use crate::words::counted;
 
@@ -38,6 +39,8 @@ pub(super) struct TableView {
     /// How many tables were made, by which orders know theirs.
     revision: u64,
     held: Option<Arc<Table>>,
+    /// Of the columns of that table, once it was drawn.
+    looks: Vec<ColumnLook>,
     sift: Sift,
     /// The rows that are wanted, in their order.
     order: Background<(u64, Sift), Arc<Vec<usize>>>,
@@ -139,6 +142,7 @@ impl TableView {
         }
         self.held = Some(Arc::clone(table));
         self.written.rows.clear();
+        self.looks.clear();
         self.revision += 1;
     }
 
@@ -193,7 +197,10 @@ impl TableView {
     fn rows_ui(&mut self, ui: &mut Ui, cx: Cx<'_>, view: View, table: &Table, order: &[usize]) {
         let count = order.len();
         let pages = count.div_ceil(PAGE);
-        let (rows, written) = (&mut self.rows, &mut self.written);
+        if self.looks.is_empty() {
+            self.looks = looks(ui, table);
+        }
+        let (looks, rows, written) = (&self.looks, &mut self.rows, &mut self.written);
         rows.page = rows.page.min(pages.saturating_sub(1));
         if pages > 1 {
             pager(ui, count, pages, &mut rows.page);
@@ -205,17 +212,18 @@ impl TableView {
         let (sift, modifiers) = (&mut self.sift, ui.input(|i| i.modifiers));
         ScrollArea::horizontal().auto_shrink(false).show(ui, |ui| {
             ui.style_mut().wrap_mode = Some(TextWrapMode::Extend);
-            let columns = table.columns().len();
-            let width = (ui.available_width() / columns.max(1) as f32 - 10.0).clamp(80.0, 160.0);
-            let builder = TableBuilder::new(ui)
-                .id_salt((view, rows.page))
+            // Widths that a person gave to columns are those of columns with these names.
+            let mut builder = TableBuilder::new(ui)
+                .id_salt((view, rows.page, table.columns()))
                 .striped(true)
                 .auto_shrink(false)
-                .sense(Sense::click())
-                .columns(Column::initial(width).at_least(40.0).resizable(true), columns);
+                .sense(Sense::click());
+            for look in looks {
+                builder = builder.column(Column::initial(look.width).at_least(NARROWEST).resizable(true));
+            }
             let headed = builder.header(ROW + 2.0, |mut row| {
-                for (column, name) in table.columns().iter().enumerate() {
-                    row.col(|ui| no_wider(ui, |ui| header(ui, cx, column, name, sift)));
+                for ((column, name), look) in table.columns().iter().enumerate().zip(looks) {
+                    row.col(|ui| no_wider(ui, look.is_number, |ui| header(ui, cx, column, name, sift)));
                 }
             });
             headed.body(|body| {
@@ -223,11 +231,11 @@ impl TableView {
                     let at = row.index();
                     let Some(place) = shown.get(at).copied() else { return };
                     row.set_selected(rows.selected.contains(&place));
-                    for (name, text) in table.columns().iter().zip(written.row(table, place)) {
+                    for ((name, look), text) in table.columns().iter().zip(looks).zip(written.row(table, place)) {
                         row.col(|ui| {
                             // A table may be several times as wide as its place.
                             if ui.is_rect_visible(ui.max_rect()) {
-                                cell(ui, name, text);
+                                cell(ui, name, text, look.is_number);
                             }
                         });
                     }
@@ -288,22 +296,24 @@ fn example(table: &Table) -> String {
     }
 }
 
-/// Draws `add` in its cell and cuts it at the side. It takes no room there, so that its column can become narrower. The
-/// column could do that too, but at a price for each of its cells: a style of its own, and a mesh that lies alone.
-fn no_wider(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
+/// Draws `add` in its cell, that of numbers at its right end, and cuts it at the side. It takes no room there, so that its
+/// column can become narrower. The column could do that too, but at a price for each of its cells: a style of its own, and a
+/// mesh that lies alone.
+fn no_wider(ui: &mut Ui, is_number: bool, add: impl FnOnce(&mut Ui)) {
     // A double click asks how much room it takes.
     if ui.is_sizing_pass() {
         return add(ui);
     }
-    let mut inside = ui.new_child(UiBuilder::new().max_rect(ui.max_rect()));
+    let end = Layout::top_down(if is_number { Align::Max } else { Align::Min });
+    let mut inside = ui.new_child(UiBuilder::new().max_rect(ui.max_rect()).layout(end));
     inside.shrink_clip_rect(ui.max_rect());
     inside.style_mut().wrap_mode = Some(TextWrapMode::Truncate);
     add(&mut inside);
 }
 
-/// The text of a cell, shortened to its column; all of it is under the pointer. There are hundreds in a frame, so it is
-/// painted as a label is, without what a label has beyond that.
-fn cell(ui: &mut Ui, column: &str, text: &str) {
+/// The text of a cell, shortened to its column, numbers at the right; all of it is under the pointer. There are hundreds in
+/// a frame, so it is painted as a label is, without what a label has beyond that.
+fn cell(ui: &mut Ui, column: &str, text: &str, is_number: bool) {
     if ui.is_sizing_pass() {
         ui.add(Label::new(text).selectable(false));
         return;
@@ -311,14 +321,12 @@ fn cell(ui: &mut Ui, column: &str, text: &str) {
     let place = ui.max_rect();
     let shortened = Some(TextWrapMode::Truncate);
     let galley = WidgetText::from(text).into_galley(ui, shortened, place.width(), TextStyle::Body);
-    let rect = Rect::from_min_size(place.min, galley.size()).round_ui();
-    let mut response = ui.interact(rect, ui.next_auto_id(), Sense::hover());
+    let left = if is_number { place.left().max(place.right() - galley.size().x) } else { place.left() };
+    let rect = Rect::from_min_size(pos2(left, place.top()), galley.size()).round_ui();
+    let response = ui.interact(rect, ui.next_auto_id(), Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(Role::Label, true, text));
-    if galley.elided {
-        response = response.on_hover_text(text);
-    }
     if response.hovered() {
-        explained(response, column);
+        explained_as(response, column, &format!("{}: {text}", spaced(column)));
     }
     ui.painter().galley(rect.min, galley, ui.visuals().text_color());
 }
@@ -330,10 +338,12 @@ fn header(ui: &mut Ui, cx: Cx<'_>, column: usize, name: &str, sift: &mut Sift) {
         Some((by, true)) if by == column => " ↓",
         _ => "",
     };
-    let text = RichText::new(format!("{}{sign}", name.replace('_', " "))).small().color(cx.theme.muted);
-    let button = ui.add(Button::new(text).frame(false));
+    let text = RichText::new(format!("{}{sign}", spaced(name))).small().color(cx.theme.muted);
+    // All of the column's width is clicked.
+    let width = if ui.is_sizing_pass() { 0.0 } else { ui.max_rect().width() };
+    let button = ui.add(Button::new(text).frame(false).min_size(vec2(width, 0.0)));
     naming(&button, OF_A_COLUMN);
-    if explained(button, name).on_hover_text("Click to sort").clicked() {
+    if explained_as(button, name, &spaced(name)).on_hover_text("Click to sort").clicked() {
         sift.by = match sift.by {
             Some((by, false)) if by == column => Some((column, true)),
             Some((by, true)) if by == column => None,
@@ -355,15 +365,6 @@ fn pager(ui: &mut Ui, count: usize, pages: usize, page: &mut usize) {
         ui.label(format!("rows {} to {} of {count}", first + 1, (first + PAGE).min(count)));
     });
     ui.add_space(4.0);
-}
-
-fn written(cell: &Cell) -> String {
-    match cell {
-        Cell::Text(text) => crate::figure::font::printable(text),
-        Cell::Number(number) => Unit::Plain.format(*number),
-        Cell::Count(count) => count.to_string(),
-        Cell::Empty => "–".to_owned(),
-    }
 }
 
 #[cfg(test)]

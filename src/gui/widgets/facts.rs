@@ -87,6 +87,19 @@ pub(crate) fn explained(response: egui::Response, word: &str) -> egui::Response 
     }
 }
 
+/// The same below a `title`, in one box: for what may be cut where it stands.
+pub(crate) fn explained_as(response: egui::Response, word: &str, title: &str) -> egui::Response {
+    let is_asked = response.hovered() || response.ctx.has_accesskit_node(response.id);
+    match is_asked.then(|| terms::meaning(word)) {
+        Some(Some(meaning)) => response.on_hover_text(format!("{title}\n{meaning}")),
+        // A title alone is no meaning that a screen reader could tell.
+        Some(None) => response.on_hover_ui(|ui| {
+            ui.label(title);
+        }),
+        None => response,
+    }
+}
+
 /// The names over the columns of a grid, each with what it means under the pointer, and the end of their row.
 pub(crate) fn headers<S: AsRef<str>>(ui: &mut Ui, theme: &WindowTheme, names: impl IntoIterator<Item = S>) {
     for name in names {

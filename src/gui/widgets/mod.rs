@@ -24,8 +24,8 @@ pub(super) use color_bar::color_bar;
 pub(super) use command_button::{command_button, command_item};
 pub(super) use empty::{empty, needs_run};
 pub(super) use facts::{
-    OF_A_COLUMN, explained, fact, facts, five_digits, headers, heading, naming, note, number_cell, number_table,
-    show_bars,
+    OF_A_COLUMN, explained, explained_as, fact, facts, five_digits, headers, heading, naming, note, number_cell,
+    number_table, show_bars,
 };
 pub(super) use fault::fault;
 pub(super) use folder_field::folder_field;
