@@ -6,7 +6,7 @@ use crate::corpus::{DataColumns, Input, InputPreview};
 use crate::gui::action::Action;
 use crate::gui::context::Cx;
 use crate::gui::messages::sentence;
-use crate::gui::widgets::{fault, heading, note};
+use crate::gui::widgets::{fault, heading, note, read_list};
 use crate::gui::wording::worded;
 use crate::run::{Field, Spec};
 
@@ -73,24 +73,24 @@ fn pickers(ui: &mut Ui, cx: Cx<'_>, preview: &InputPreview, columns: &mut DataCo
     });
 }
 
-/// The box with the first rows.
-pub(super) fn rows(ui: &mut Ui, cx: Cx<'_>, height: f32) {
+/// The box with the first rows; `fresh` where it was opened just now.
+pub(super) fn rows(ui: &mut Ui, cx: Cx<'_>, height: f32, fresh: bool) {
     heading(ui, cx.theme, "First rows");
     match cx.state.first_rows() {
-        Some(Ok(Some(preview))) => table(ui, cx, preview, height),
+        Some(Ok(Some(preview))) => table(ui, cx, preview, height, fresh),
         Some(Err(error)) => fault(ui, cx.theme, error),
         _ => note(ui, cx.theme, "This input has no rows to look at"),
     }
 }
 
-fn table(ui: &mut Ui, cx: Cx<'_>, preview: &InputPreview, height: f32) {
+fn table(ui: &mut Ui, cx: Cx<'_>, preview: &InputPreview, height: f32, fresh: bool) {
     let theme = cx.theme;
     let text = match &preview.fault {
         Some(fault) => sentence(&worded(fault)),
         None => format!("Each row is read as {}", preview.reads_as),
     };
     note(ui, theme, text);
-    ScrollArea::both().min_scrolled_height(height).max_height(height).auto_shrink([false, true]).show(ui, |ui| {
+    read_list(ui, ScrollArea::both().auto_shrink([false, true]), height, fresh, |ui| {
         let grid = Grid::new("first rows").num_columns(preview.columns.len()).striped(true).spacing([16.0, 4.0]);
         grid.show(ui, |ui| {
             for column in &preview.columns {

@@ -1,6 +1,5 @@
 //! Boxes over the window: the command palette, a path to type, the list of keys, what this program is.
 
-use eframe::egui::style::ScrollAnimation;
 use eframe::egui::text::CCursorRange;
 use eframe::egui::text_edit::TextEditState;
 use eframe::egui::{self, Align2, Event, Id, Key, Modal, Modifiers, ScrollArea, TextEdit, Ui};
@@ -15,7 +14,7 @@ use crate::gui::jobs::{Job, JobKind, NextStep};
 use crate::gui::panels::palette::{PaletteLine, found, nothing_found};
 use crate::gui::purpose::PathPurpose;
 use crate::gui::state::Overlay;
-use crate::gui::widgets::{choice, fault, heading, note, show_bars};
+use crate::gui::widgets::{choice, fault, heading, note, read_list, show_bars};
 use crate::training::RunFolder;
 use crate::workspace::PictureColors;
 
@@ -53,7 +52,7 @@ impl Overlays {
                 Overlay::Path(purpose) => self.path(ui, cx, purpose, fresh),
                 Overlay::Cached => cached(ui, cx, left_of(ui, 380.0, 104.0), &mut self.text),
                 Overlay::Rows => {
-                    rows(ui, cx, left_of(ui, 420.0, 110.0));
+                    rows(ui, cx, left_of(ui, 420.0, 110.0), fresh);
                     let close = close(ui, cx, "Close");
                     if fresh {
                         close.request_focus();
@@ -400,36 +399,10 @@ fn left_of(ui: &Ui, wanted: f32, below: f32) -> f32 {
     (ui.ctx().content_rect().bottom() - ui.cursor().top() - below).clamp(80.0, wanted)
 }
 
-/// Scrolls what nothing can be pressed in by the keys that scroll a page, `height` points of which are in sight.
-fn scroll_by_keys(ui: &Ui, height: f32) {
-    let line = ui.spacing().interact_size.y;
-    let keys = [
-        (Key::PageUp, height),
-        (Key::PageDown, -height),
-        (Key::ArrowUp, line),
-        (Key::ArrowDown, -line),
-        (Key::Home, WHOLE),
-        (Key::End, -WHOLE),
-    ];
-    let pressed = keys.into_iter().filter(|(key, _)| ui.input(|i| i.key_pressed(*key)));
-    let by: f32 = pressed.map(|(_, by)| by).sum();
-    if by != 0.0 {
-        ui.scroll_with_delta_animation(egui::vec2(0.0, by), ScrollAnimation::none());
-    }
-}
-
-/// More points than any list has.
-const WHOLE: f32 = 1e6;
-
 fn shortcuts(ui: &mut Ui, cx: Cx<'_>, fresh: bool) {
     heading(ui, cx.theme, "Keyboard shortcuts");
     let height = left_of(ui, 420.0, 64.0);
-    let mut area = ScrollArea::vertical().min_scrolled_height(height).max_height(height);
-    if fresh {
-        area = area.vertical_scroll_offset(0.0);
-    }
-    area.show(ui, |ui| {
-        scroll_by_keys(ui, height);
+    read_list(ui, ScrollArea::vertical(), height, fresh, |ui| {
         // Both columns fill the box.
         let least = ((ui.available_width() - 24.0) / 2.0).max(0.0);
         let grid = egui::Grid::new("shortcuts").num_columns(2).striped(true).spacing([24.0, 4.0]);

@@ -15,6 +15,7 @@ mod matrix;
 mod number;
 mod pickers;
 mod plot;
+mod read;
 mod seed;
 mod slide;
 
@@ -36,5 +37,6 @@ pub(super) use matrix::{MatrixTexture, cell_at, paint_texture};
 pub(super) use number::{drag_value, edited};
 pub(super) use pickers::{choice, feature_picker, site_picker};
 pub(super) use plot::{Painted, PlotView};
+pub(super) use read::read_list;
 pub(super) use seed::seed_field;
 pub(super) use slide::slide;
