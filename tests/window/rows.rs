@@ -4,7 +4,7 @@ use std::path::Path;
 
 use eframe::egui::accesskit::Role;
 use eframe::egui::{Key, Modifiers};
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT, Queryable};
 use pillars::corpus::Input;
 
 use crate::desk::Desk;
@@ -40,6 +40,13 @@ fn rows_are_seen_and_columns_chosen_before_anything_runs() {
     assert!(desk.shows("Quality is measured by loss, accuracy"));
     let Some(Input::Data { columns, .. }) = &desk.state().run.input else { panic!("labeled rows") };
     assert_eq!((columns.text.as_deref(), columns.label.as_deref()), (Some("words"), Some("which")));
+    // Each says which column it is, and all end alike.
+    let columns = ["Text column", "Pair column", "Label column"].map(|name| {
+        let node = desk.harness.get_by_role_and_label(Role::ComboBox, name);
+        (node.accesskit_node().value().unwrap_or_default(), node.rect().right())
+    });
+    assert_eq!(columns.each_ref().map(|(column, _)| column.as_str()), ["words", "none", "which"]);
+    assert!(columns.iter().all(|(_, right)| (right - columns[0].1).abs() < 1.0), "{columns:?}");
     desk.click("First rows…");
     for text in ["He walked.", "Pride and Prejudice", "label", "text"] {
         assert!(desk.shows(text), "{text}");

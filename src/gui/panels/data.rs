@@ -56,9 +56,13 @@ fn pickers(ui: &mut Ui, cx: Cx<'_>, preview: &InputPreview, columns: &mut DataCo
             ("Label column", &["label", "answers"][..], &mut columns.label),
         ] {
             let label = ui.label(RichText::new(name).color(cx.theme.muted));
-            let usual = format!("recognized: {}", recognized(roles));
-            let text = chosen.clone().unwrap_or_else(|| usual.clone());
-            let combo = ComboBox::from_id_salt(name).selected_text(text).width(130.0).truncate();
+            let (text, how) = match chosen.as_ref() {
+                Some(column) => (column.clone(), "chosen here"),
+                None => (recognized(roles).to_owned(), "recognized by its name"),
+            };
+            let hover = format!("{text}: {how}");
+            // All end where the panel does; what a column is called matters more than how it was found.
+            let combo = ComboBox::from_id_salt(name).selected_text(text).width(ui.available_width()).truncate();
             let combo = combo.show_ui(ui, |ui| {
                 if ui.selectable_label(chosen.is_none(), "recognized by its name").clicked() {
                     *chosen = None;
@@ -67,7 +71,7 @@ fn pickers(ui: &mut Ui, cx: Cx<'_>, preview: &InputPreview, columns: &mut DataCo
                     ui.selectable_value(chosen, Some(column.name.clone()), column.name.as_str());
                 }
             });
-            combo.response.labelled_by(label.id);
+            combo.response.labelled_by(label.id).on_hover_text(hover);
             ui.end_row();
         }
     });
