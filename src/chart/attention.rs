@@ -63,9 +63,26 @@ impl AttentionPanel {
             .map_or_else(|| format!("{} mean of the heads", self.site), |head| format!("{} head {head}", self.site))
     }
 
-    /// The same with what the head does.
+    /// The same without its layer, for where that is said elsewhere.
+    pub fn short_name(&self) -> String {
+        self.head.map_or_else(|| "Mean of the heads".to_owned(), |head| format!("Head {head}"))
+    }
+
+    /// Its name with what the head does.
     pub fn title(&self) -> String {
-        self.kind.map_or_else(|| self.name(), |kind| format!("{}, {}", self.name(), kind.to_lowercase()))
+        self.with_kind(self.name())
+    }
+
+    /// The same without its layer.
+    pub fn short_title(&self) -> String {
+        self.with_kind(self.short_name())
+    }
+
+    fn with_kind(&self, name: String) -> String {
+        match self.kind {
+            Some(kind) => format!("{name}, {}", kind.to_lowercase()),
+            None => name,
+        }
     }
 
     /// The part of it between two places, the last included: of queries, and of keys where these are the same tokens.
@@ -192,6 +209,11 @@ impl AttentionMaps {
         }
     }
 
+    /// Whether all panels are of one layer, so that their names can do without it.
+    pub fn is_of_one_layer(&self) -> bool {
+        self.panels.windows(2).all(|pair| pair[0].site == pair[1].site)
+    }
+
     /// Whether all panels are of the same tokens, so that one set of words explains them all.
     pub fn has_shared_words(&self) -> bool {
         let alike = |a: &AttentionPanel, b: &AttentionPanel| {
@@ -269,6 +291,7 @@ mod tests {
         let (queries, keys) = (words(10), words(10));
         let whole = AttentionPanel { site, head: None, kind: Some("Induction"), from: [0, 0], queries, keys, weights };
         assert_eq!(whole.title(), "decoder.0 mean of the heads, induction");
+        assert_eq!(whole.short_title(), "Mean of the heads, induction");
         let part = whole.between(3, 6);
         assert_eq!((part.weights.rows(), part.weights.cols(), part.from), (3, 3, [2, 2]));
         assert_eq!((part.query(1), part.key(0)), ((4, Some(&"t4".to_owned())), (2, Some(&"t2".to_owned()))));
@@ -287,7 +310,7 @@ mod tests {
             tone: Tone::Root,
             image: None,
         };
-        assert!(maps.has_shared_words());
+        assert!(maps.has_shared_words() && maps.is_of_one_layer());
         let mean = maps.mean_of(4);
         assert_eq!(mean[..2], [21.0, 22.0]);
         assert!(mean[2].is_nan());

@@ -73,7 +73,7 @@ impl AttentionMaps {
                 let row = page.take(side + 24.0 + above);
                 for (i, panel) in line.iter().enumerate() {
                     let x = row.x + left + i as f64 * (side + 12.0);
-                    let name = font::shortened(&panel.title(), side, SMALL, Weight::Regular);
+                    let name = self.heading(panel, side);
                     page.scene.text(
                         Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, VerticalAlign::Top),
                     );
@@ -95,6 +95,14 @@ impl AttentionMaps {
             }
             (scale, None) => page.color_bar(&scale, "Attention weight", Unit::Plain, missing),
         }
+    }
+
+    /// What stands over a panel of some width. Where a name has no room, all do without the layer, which the caption names.
+    fn heading(&self, panel: &AttentionPanel, wide: f64) -> String {
+        let is_cut = |panel: &AttentionPanel| font::width(&panel.title(), SMALL, Weight::Regular) > wide;
+        let is_short = self.is_of_one_layer() && self.panels.iter().any(is_cut);
+        let title = if is_short { panel.short_title() } else { panel.title() };
+        font::shortened(&title, wide, SMALL, Weight::Regular)
     }
 
     fn draw_matrix(&self, scene: &mut Scene, panel: &AttentionPanel, area: Rect, theme: &Theme) {
@@ -122,7 +130,7 @@ impl AttentionMaps {
             let row = page.take(tall + 24.0);
             for (i, panel) in line.iter().enumerate() {
                 let x = row.x + i as f64 * (side + 12.0);
-                let name = font::shortened(&panel.title(), side, SMALL, Weight::Regular);
+                let name = self.heading(panel, side);
                 page.scene.text(
                     Text::new(name, [x, row.y + 2.0], SMALL, theme.ink).anchored(Anchor::Start, VerticalAlign::Top),
                 );

@@ -1,5 +1,6 @@
 //! One panel of the attention view: its place, its name, what all ways to fill it share.
 
+use eframe::egui::text::LayoutJob;
 use eframe::egui::{self, Rect, Sense, Ui, Vec2, vec2};
 
 use crate::chart::{AttentionMaps, AttentionPanel};
@@ -32,6 +33,8 @@ pub(super) struct PanelView<'a> {
     pub size: Vec2,
     /// Room for the words of this panel.
     pub words: LabelRoom,
+    /// Whether its name does without the layer.
+    pub is_short: bool,
     /// The query that is looked at in all panels.
     pub lit: Option<usize>,
 }
@@ -46,24 +49,45 @@ impl PanelView<'_> {
         (inner, response)
     }
 
-    /// The name over the panel, with what the head does; cut where it has no room.
+    /// The name over the panel, with what the head does; where it has no room, all of it is under the pointer.
     fn title(&self, ui: &Ui, at: egui::Pos2) {
         let (panel, theme) = (self.panel, self.cx.theme);
-        let is_pruned = panel.head.is_some_and(|h| !self.cx.state.is_kept(Head::new(panel.site, h)));
-        let strong = egui::FontId::new(12.0, egui::FontFamily::Name(STRONG.into()));
-        let mut job = egui::text::LayoutJob::simple_singleline(panel.name(), strong, theme.ink);
-        let mut more = |text: String| {
-            job.append(&text, 6.0, egui::TextFormat::simple(egui::FontId::proportional(11.0), theme.muted));
-        };
-        // What is cut is what stands last: that a head goes matters more than its kind.
-        if is_pruned {
-            more("pruned".to_owned());
-        }
-        if let Some(kind) = panel.kind {
-            more(kind.to_lowercase());
-        }
+        let name = if self.is_short { panel.short_name() } else { panel.name() };
+        let mut job = title_of(self.cx, panel, name);
         job.wrap = egui::text::TextWrapping::truncate_at_width(self.size.x);
         let galley = ui.painter().layout_job(job);
+        if galley.elided || self.is_short {
+            let id = ui.scope_id().with(("title", panel.site, panel.head));
+            let place = Rect::from_min_size(at, vec2(self.size.x, TITLE));
+            ui.interact(place, id, Sense::hover()).on_hover_text(panel.title());
+        }
         ui.painter().galley(at, galley, theme.ink);
     }
+}
+
+/// Whether names over panels of this width do without the layer: all are of one, and some name has no room beside it.
+pub(super) fn are_short(ui: &Ui, cx: Cx<'_>, maps: &AttentionMaps, width: f32) -> bool {
+    let is_cut = |panel: &AttentionPanel| {
+        let galley = ui.painter().layout_job(title_of(cx, panel, panel.name()));
+        galley.size().x > width
+    };
+    maps.is_of_one_layer() && maps.panels.iter().any(is_cut)
+}
+
+/// A name with what becomes of the head and what it does.
+fn title_of(cx: Cx<'_>, panel: &AttentionPanel, name: String) -> LayoutJob {
+    let theme = cx.theme;
+    let strong = egui::FontId::new(12.0, egui::FontFamily::Name(STRONG.into()));
+    let mut job = LayoutJob::simple_singleline(name, strong, theme.ink);
+    let mut more = |text: &str| {
+        job.append(text, 6.0, egui::TextFormat::simple(egui::FontId::proportional(11.0), theme.muted));
+    };
+    // What is cut is what stands last: that a head goes matters more than its kind.
+    if panel.head.is_some_and(|head| !cx.state.is_kept(Head::new(panel.site, head))) {
+        more("pruned");
+    }
+    if let Some(kind) = panel.kind {
+        more(&kind.to_lowercase());
+    }
+    job
 }

@@ -4,7 +4,7 @@ use eframe::egui::{ScrollArea, Ui, Vec2, vec2};
 
 use super::Attention;
 use super::matrix::label_room;
-use super::panel::{LabelRoom, PanelTexture, PanelView, TITLE};
+use super::panel::{LabelRoom, PanelTexture, PanelView, TITLE, are_short};
 use crate::chart::AttentionMaps;
 use crate::gui::context::Cx;
 use crate::gui::views::shown::Made;
@@ -67,6 +67,7 @@ impl Attention {
         let layout = arranged(room, panels.len().max(1), shape, stretch, vec2(words.left, words.above), are_shared);
         self.textures.resize_with(panels.len(), PanelTexture::default);
         let lit = self.hovered.or(self.held);
+        let is_short = are_short(ui, cx, maps, layout.each.x);
         let (mut chosen, mut hovered) = (None, None);
         ScrollArea::both().id_salt("attention panels").auto_shrink(false).show(ui, |ui| {
             ui.spacing_mut().item_spacing = vec2(GAP, GAP);
@@ -82,7 +83,7 @@ impl Attention {
                             above: if above { words.above } else { 0.0 },
                         };
                         let key = (made.clone(), cx.theme.figure.name);
-                        let drawn = PanelView { cx, maps, panel, key, size: layout.each, words, lit };
+                        let drawn = PanelView { cx, maps, panel, key, size: layout.each, words, is_short, lit };
                         match &maps.image {
                             Some((image, query)) => chosen = drawn.over(ui, image, *query, texture).or(chosen),
                             None => hovered = drawn.matrix(ui, texture).or(hovered),
