@@ -43,6 +43,18 @@ pub fn printed(number: String) -> String {
     text
 }
 
+/// `text` with every percent sign held to its number, for where lines are broken. Files and terminals have a plain space.
+pub fn unbroken(text: &str) -> String {
+    let (mut out, mut before) = (String::with_capacity(text.len()), ' ');
+    let mut letters = text.chars().peekable();
+    while let Some(c) = letters.next() {
+        let is_held = c == ' ' && before.is_ascii_digit() && letters.peek() == Some(&'%');
+        out.push(if is_held { '\u{a0}' } else { c });
+        before = c;
+    }
+    out
+}
+
 /// Whether the number with which `text` begins is written by zeros alone.
 fn is_zero(text: &str) -> bool {
     let digits = text.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default();
@@ -143,6 +155,12 @@ mod tests {
         // What is rounded to nothing has no sign, on either side, alone or among others.
         assert_eq!([-4.8e-7, 0.0, 3e-9].map(|x| printed(format!("{x:+.4}"))), ["0.0000"; 3]);
         assert_eq!(printed(format!("{:.4} ({:.4} to {:+.1})", -0.5, -1e-9, 0.05001)), "−0.5000 (0.0000 to +0.1)");
+    }
+
+    #[test]
+    fn percent_signs_stay_with_their_numbers() {
+        assert_eq!(unbroken("+0.62 %; 1.00 % of"), "+0.62\u{a0}%; 1.00\u{a0}% of");
+        assert_eq!(unbroken("a % sign, 3 heads"), "a % sign, 3 heads");
     }
 
     #[test]

@@ -189,7 +189,9 @@ impl Desk {
 
     /// Text that can be read anywhere in the window.
     pub fn shows(&self, text: &str) -> bool {
-        self.harness.query_all_by_label_contains(text).next().is_some()
+        // Where a line may be broken, a percent sign is held to its number.
+        let held = text.replace(" %", "\u{a0}%");
+        [text, held.as_str()].iter().any(|text| self.harness.query_all_by_label_contains(text).next().is_some())
     }
 
     pub fn head(&self, site: &str, head: usize) -> Head {

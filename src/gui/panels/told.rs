@@ -11,7 +11,7 @@ use crate::gui::messages::sentence;
 use crate::gui::widgets::{fact, facts, note};
 use crate::network::Head;
 use crate::plan::why_at;
-use crate::words::counted;
+use crate::words::{counted, unbroken};
 
 /// Scores below this are not worth a line.
 const WORTH_TELLING: f64 = 0.15;
@@ -92,7 +92,7 @@ pub(in crate::gui) fn evidence(ui: &mut Ui, cx: Cx<'_>, site: &SiteAnalysis, fea
         Some(false) => theme.warning,
         None => theme.muted,
     };
-    ui.label(RichText::new(sentence(&evidence.sentence)).small().color(color));
+    ui.label(RichText::new(unbroken(&sentence(&evidence.sentence))).small().color(color));
     let mut words = Vec::new();
     if let Some(found) = &feature.evidence {
         words.push(format!("groups explain {}", found.explained.sentence(DRAWS)));

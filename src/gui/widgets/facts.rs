@@ -4,7 +4,7 @@ use eframe::egui::{self, RichText, ScrollArea, TextWrapMode, Ui};
 
 use crate::chart::terms;
 use crate::gui::theme::{STRONG, WindowTheme};
-use crate::words::printed;
+use crate::words::{printed, unbroken};
 
 /// A small heading over a part of a panel.
 pub(crate) fn heading(ui: &mut Ui, theme: &WindowTheme, text: &str) {
@@ -15,7 +15,8 @@ pub(crate) fn heading(ui: &mut Ui, theme: &WindowTheme, text: &str) {
 
 /// A muted line that explains.
 pub(crate) fn note(ui: &mut Ui, theme: &WindowTheme, text: impl Into<String>) {
-    ui.label(RichText::new(text).small().color(theme.muted));
+    let text: String = text.into();
+    ui.label(RichText::new(unbroken(&text)).small().color(theme.muted));
 }
 
 /// A number to five digits, for measures that differ in the last of them; four behind the point at most.

@@ -8,6 +8,7 @@ use crate::gui::context::Cx;
 use crate::gui::messages::sentence;
 use crate::gui::state::State;
 use crate::network::FeatureMap;
+use crate::words::unbroken;
 
 /// Draws the sentences at the foot of the view.
 pub(super) fn below(ui: &mut Ui, cx: Cx<'_>, sentences: &[String]) {
@@ -18,7 +19,7 @@ pub(super) fn below(ui: &mut Ui, cx: Cx<'_>, sentences: &[String]) {
     Panel::bottom("overview in words").frame(foot).show_separator_line(false).show(ui, |ui| {
         ui.spacing_mut().item_spacing.y = 2.0;
         for text in sentences {
-            ui.label(RichText::new(text).small().color(cx.theme.ink));
+            ui.label(RichText::new(unbroken(text)).small().color(cx.theme.ink));
         }
     });
 }

@@ -14,7 +14,7 @@ use crate::gui::jobs::JobKind;
 use crate::gui::messages::sentence;
 use crate::gui::widgets::{Painted, command_button, drag_value, edited, headers, note, number_cell, number_table};
 use crate::plan::{BudgetRecord, BudgetStep};
-use crate::words::counted;
+use crate::words::{counted, unbroken};
 use crate::workspace::Proposal;
 
 /// How near the pointer must be to a point of a curve, in points.
@@ -178,7 +178,7 @@ pub(super) fn verdict(ui: &mut Ui, cx: Cx<'_>) {
         BudgetGrade::Unsure | BudgetGrade::WithinByChance => theme.warning,
         BudgetGrade::Over => theme.danger,
     };
-    ui.label(RichText::new(verdict.sentence).color(color));
+    ui.label(RichText::new(unbroken(&verdict.sentence)).color(color));
     let is_within = matches!(verdict.grade, BudgetGrade::Within | BudgetGrade::WithinByChance);
     let what = metric.as_deref().unwrap_or(LOSS);
     let analysis = cx.state.results.as_ref().filter(|_| is_within).map(|results| &results.analysis);
@@ -187,7 +187,7 @@ pub(super) fn verdict(ui: &mut Ui, cx: Cx<'_>) {
     }
     let unrepaired = measured.and_then(|measured| cx.state.unrepaired_words(plan, measured));
     if let Some(words) = &unrepaired {
-        ui.label(RichText::new(words).small().color(theme.warning));
+        ui.label(RichText::new(unbroken(words)).small().color(theme.warning));
     }
     // A repaired plan is what an export would write.
     let could_be = cx.state.repairing.is_on() && !cx.state.keeps_all(plan);

@@ -12,7 +12,7 @@ use crate::gui::widgets::{command_button, edited, note, seed_field, slide};
 use crate::gui::wording::{in_controls, worded};
 use crate::plan::{Amount, Method};
 use crate::repair::FORECAST;
-use crate::words::counted;
+use crate::words::{counted, unbroken};
 use crate::workspace::{NamedPlan, Proposal};
 
 /// The name being typed.
@@ -266,7 +266,9 @@ fn legality(ui: &mut Ui, cx: Cx<'_>) {
     let share = Unit::Share.format(1.0 - kept as f64 / all as f64);
     ui.add_space(4.0);
     ui.label(
-        RichText::new(format!("{kept} of {} kept, {share} pruned", counted(all, "heads"))).strong().color(theme.ink),
+        RichText::new(unbroken(&format!("{kept} of {} kept, {share} pruned", counted(all, "heads"))))
+            .strong()
+            .color(theme.ink),
     );
     if plan.pinned() > 0 {
         ui.horizontal_wrapped(|ui| {
@@ -290,7 +292,7 @@ fn legality(ui: &mut Ui, cx: Cx<'_>) {
                     // What a plan may cost is no fault of it.
                     note(ui, theme, format!("{}: {}", plan.title(), in_controls(text)));
                 } else {
-                    ui.label(RichText::new(sentence(&in_controls(text))).small().color(theme.warning));
+                    ui.label(RichText::new(unbroken(&sentence(&in_controls(text)))).small().color(theme.warning));
                 }
             }
             if outlook.notes.len() > SHOWN {
