@@ -270,7 +270,18 @@ fn name_bars(plot: &Plot, scene: &mut Scene, axes: &Axes, theme: &Theme) {
         };
         let frame = text.frame().shrunk(-1.0);
         let is_free = !scene.texts().iter().any(|t| t.turn == 0.0 && t.frame().overlaps(&frame));
-        if fits && is_free && text.frame().right() <= scene.width - EDGE {
+        if !fits || !is_free || text.frame().right() > scene.width - EDGE {
+            continue;
+        }
+        // A limit would strike the words through.
+        let is_crossed = plot.limits.iter().any(|limit| {
+            let [[x, y], _] = limit_ends(limit, axes)[..] else { return false };
+            let [across, down] = [frame.x..=frame.right(), frame.y..=frame.bottom()];
+            if limit.is_vertical { across.contains(&x) } else { down.contains(&y) }
+        });
+        if is_crossed {
+            scene.text_on(text, theme.background);
+        } else {
             scene.text(text);
         }
     }
@@ -333,6 +344,7 @@ fn dense(line: &[Point]) -> Vec<Point> {
 mod tests {
     use super::*;
     use crate::chart::Unit;
+    use crate::chart::plot::Label;
 
     fn axes() -> Axes {
         let (x, y) = (Axis::exact("x", Unit::Plain, (0.0, 10.0), 5), Axis::exact("y", Unit::Plain, (0.0, 1.0), 5));
@@ -346,6 +358,26 @@ mod tests {
         assert_eq!(plot.at(0.0, 0.0), [area.x, area.bottom()]);
         assert_eq!(plot.at(10.0, 1.0), [area.right(), area.y]);
         assert!(area.x > 10.0 && area.right() <= 200.0 && area.bottom() < 80.0);
+    }
+
+    #[test]
+    fn words_beside_bars_are_not_struck_through() {
+        let (x, y) =
+            (Axis::exact("", Unit::Plain, (0.0, 1.0), 4), Axis::named("", ["0", "1"].map(str::to_owned).into()));
+        let mut plot = Plot::new("Silhouettes", x, y);
+        let bars = vec![[0.0, 0.8]];
+        plot.bars.push(Bars { name: String::new(), bars, ink: Ink::Nth(0), is_horizontal: true, lane: (0, 1) });
+        let words = "alone in its group: 0";
+        plot.labels.push(Label { at: [0.0, 1.0], text: words.to_owned(), side: LabelSide::Right });
+        for (value, is_on_paper) in [(0.2, true), (0.95, false)] {
+            let line = Line::dashed(1.0);
+            plot.limits = vec![Limit { name: String::new(), value, is_vertical: true, ink: Ink::Muted, line }];
+            let mut scene = Scene::new(300.0, 100.0, Theme::LIGHT.background, "");
+            draw(&plot, &mut scene, Rect::new(0.0, 0.0, 300.0, 100.0), &Theme::LIGHT);
+            let place =
+                scene.items.iter().position(|item| matches!(item, Item::Text(text) if text.text == words)).unwrap();
+            assert_eq!(matches!(scene.items[place - 1], Item::Rects { fill: Some(_), .. }), is_on_paper, "{value}");
+        }
     }
 
     #[test]

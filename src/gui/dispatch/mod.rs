@@ -175,7 +175,7 @@ impl App {
             Command::PinHeads => self.apply(ctx, Action::SetPinned(selected, true)),
             Command::UnpinHeads => self.apply(ctx, Action::SetPinned(selected, false)),
             Command::UnpinAll => self.edit_plans("unpin every head", |draft| draft.active_mut().pins.clear()),
-            Command::NewPlan => self.edit_plans("new plan", |draft| draft.add(NamedPlan::new("Plan"))),
+            Command::NewPlan => self.edit_plans("new plan", |draft| draft.add(NamedPlan::new("Plan 1"))),
             Command::DuplicatePlan => self.edit_plans("duplicate the plan", |draft| {
                 let copy = draft.active().clone();
                 draft.add(copy);

@@ -286,6 +286,13 @@ impl Painted {
         };
         let is_bare = widest(false) + 4.0 > step[0];
         let has_room = !is_bare || widest(true) + 4.0 <= step[0];
+        // A limit would strike words through.
+        let is_crossed = |place: Rect| {
+            plot.limits.iter().any(|limit| {
+                let at = self.at([clamped(limit, plot); 2]);
+                if limit.is_vertical { place.x_range().contains(at.x) } else { place.y_range().contains(at.y) }
+            })
+        };
         for label in &plot.labels {
             let size = if label.side == LabelSide::Free { SMALL } else { 10.0 };
             let galley = layout(part(label, is_bare && label.side == LabelSide::Above), size);
@@ -306,6 +313,9 @@ impl Painted {
             let is_free = |r: &&Rect| room.contains_rect(**r) && !taken.iter().any(|t| t.intersects(r.shrink(1.0)));
             if let Some(place) = sides.iter().find(is_free).copied() {
                 taken.push(place);
+                if is_crossed(place) {
+                    painter.rect_filled(place, 2.0, theme.canvas.gamma_multiply(0.85));
+                }
                 painter.galley(place.min, galley, ink);
             }
         }
