@@ -56,7 +56,8 @@ pub struct Measured {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random_missing: Option<String>,
     pub reading: Reading,
-    /// Whether the plan was chosen on what was read, by its analysis or by a search within a budget.
+    /// Whether the plan was chosen on what was read, by its analysis or by a search within a budget. One that keeps every head
+    /// would be the same on any text.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub in_sample: bool,
     /// Whether the repair was calibrated on what was read.

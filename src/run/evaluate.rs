@@ -138,7 +138,8 @@ impl Checked {
     ) -> Result<Measured> {
         let reading = corpus.reading(ticket)?;
         let record = repair.map(|repair| &repair.record);
-        let in_sample = plan.was_chosen_on(&reading);
+        // A plan that keeps every head is the whole model, whatever it was chosen on.
+        let in_sample = plan.was_chosen_on(&reading) && !plan.keeps_all(&self.opened().facts.shape);
         let mut notes: Vec<String> = first.into_iter().chain(self.notes(corpus)).collect();
         notes.extend(self.unmeasured(&comparison.before));
         notes.extend(lone_words(&comparison.before));

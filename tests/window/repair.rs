@@ -65,6 +65,11 @@ fn a_model_that_was_not_trained_here_is_planned_by_reconstruction_with_votes_one
     desk.command("keep 100 %");
     desk.settle();
     assert!(desk.kept() == whole && !desk.shows("xpected to cost"));
+    // Where every head stays, the text that was read chose nothing.
+    desk.press(Key::F6);
+    desk.settle();
+    let measured = desk.state().measured_now().unwrap_or_else(|| panic!("{}", desk.messages()));
+    assert!(!measured.in_sample && measured.notes.iter().all(|note| !note.starts_with("in-sample")));
     desk.chord(Modifiers::COMMAND, Key::Z);
     desk.settle();
     // Nobody had a hand in it yet.

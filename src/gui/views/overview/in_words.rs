@@ -8,7 +8,7 @@ use crate::gui::context::Cx;
 use crate::gui::messages::sentence;
 use crate::gui::state::State;
 use crate::network::FeatureMap;
-use crate::words::unbroken;
+use crate::words::{noun, unbroken};
 
 /// Draws the sentences at the foot of the view.
 pub(super) fn below(ui: &mut Ui, cx: Cx<'_>, sentences: &[String]) {
@@ -40,6 +40,11 @@ pub(super) fn sentences(state: &State) -> Vec<String> {
 fn span(numbers: impl Iterator<Item = usize> + Clone) -> Option<String> {
     let (low, high) = (numbers.clone().min()?, numbers.max()?);
     Some(if low == high { low.to_string() } else { format!("{low} to {high}") })
+}
+
+/// A span of numbers of groups: `1 group`, `2 to 4 groups`.
+fn in_groups(span: &str) -> String {
+    format!("{span} {}", noun(if span == "1" { 1_u64 } else { 2 }, "groups"))
 }
 
 fn plan(state: &State) -> String {
@@ -74,7 +79,8 @@ fn groups(analysis: &Analysis, map: FeatureMap) -> Option<String> {
         1 => "1 head is alone in its group".to_owned(),
         many => format!("{many} heads are alone in theirs"),
     };
-    Some(format!("By their {map} maps, heads form {} groups in a layer; {theirs}", span(counts)?))
+    let groups = in_groups(&span(counts)?);
+    Some(format!("By their {map} maps, heads form {groups} in a layer; {theirs}"))
 }
 
 /// How many heads do what.
@@ -111,5 +117,6 @@ mod tests {
         assert_eq!(span([2, 4, 3].into_iter()).unwrap(), "2 to 4");
         assert_eq!(span([3, 3].into_iter()).unwrap(), "3");
         assert_eq!(span(std::iter::empty()), None);
+        assert_eq!(["1", "3", "1 to 2"].map(in_groups), ["1 group", "3 groups", "1 to 2 groups"]);
     }
 }

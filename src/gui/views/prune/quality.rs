@@ -156,13 +156,10 @@ fn table(ui: &mut Ui, cx: Cx<'_>, measured: &Measured, verdict: &str) {
             None => format!("{text}; the same token is first in {share}"),
         };
     }
-    note(
-        ui,
-        theme,
-        format!(
-            "{text}. Speed is of the median batch, scoring included and heads masked; an export tells that of the smaller model"
-        ),
-    );
+    if comparison.before.rate().or(comparison.after.rate()).is_some() {
+        text += ". Speed is of the median batch, scoring included and heads masked; an export tells that of the smaller model";
+    }
+    note(ui, theme, text);
     let doubts = measured.in_sample_words().map(str::to_owned).into_iter().chain(measured.random_missing_words());
     for words in doubts.filter(|words| !verdict.contains(words.as_str())) {
         note(ui, theme, sentence(&words));
