@@ -1,5 +1,6 @@
 //! The first steps, from a model to a smaller one: what is done, what comes next, and the button for it.
 
+use eframe::egui::text::LayoutJob;
 use eframe::egui::{self, Align, Layout, RichText, Ui};
 
 use crate::gui::action::Action;
@@ -88,8 +89,8 @@ impl GuideStep {
 /// The step in which a plan is made.
 const CHOOSE: &str = "Choose";
 /// What it says where the plan keeps every head.
-const NOTHING: &str = "Nothing is proposed to go: every head stays. In Prune keep a share of the heads, or let Find look for the \
-                       smallest plan within a budget";
+const NOTHING: &str = "Nothing is proposed to go. In Prune keep a share of the heads, or let Find look for the smallest plan \
+                       within a budget";
 
 /// Whether there are results, and the plan leaves every head where it is.
 fn prunes_nothing(state: &State) -> bool {
@@ -151,8 +152,7 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
                 });
             } else {
                 command_button(ui, cx, command, verb);
-                ui.add(egui::Label::new(RichText::new(text).small().color(cx.theme.muted)).truncate())
-                    .on_hover_text(text);
+                hint(ui, cx, text);
             }
         }
         None => {
@@ -160,6 +160,15 @@ pub(super) fn show(ui: &mut Ui, cx: Cx<'_>) {
             note(ui, cx.theme, "That is all. Try another method or amount, or train the model first");
         }
     });
+}
+
+/// What a step is about, in as many lines as it takes, two at most; what is left out of them is under the pointer.
+fn hint(ui: &mut Ui, cx: Cx<'_>, text: &str) {
+    let font = egui::TextStyle::Small.resolve(ui.style());
+    let mut job = LayoutJob::simple(text.to_owned(), font, cx.theme.muted, ui.available_width());
+    job.wrap.max_rows = 2;
+    let lines = ui.painter().layout_job(job);
+    ui.add(egui::Label::new(lines));
 }
 
 /// The work that a step's command begins.

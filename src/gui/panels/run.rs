@@ -61,7 +61,9 @@ fn input(ui: &mut Ui, cx: Cx<'_>, run: &mut Spec) {
             let path = input.path();
             let name =
                 path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
-            ui.add(egui::Label::new(name).truncate()).on_hover_text(path.display().to_string());
+            // The path under the pointer ends in the name.
+            let label = egui::Label::new(name).truncate().show_tooltip_when_elided(false);
+            ui.add(label).on_hover_text(path.display().to_string());
         }
         None => note(ui, cx.theme, "Nothing chosen. Drop a file on the window, or"),
     }

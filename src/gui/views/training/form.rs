@@ -53,21 +53,24 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
             };
             let half = (settings.steps / 2).max(1);
             wrapped_cell(ui, |ui| {
-                let combo = ComboBox::from_id_salt("vote at").selected_text(text).show_ui(ui, |ui| {
+                // A box of two lines would shift what is below it.
+                let combo = ComboBox::from_id_salt("vote at").selected_text(text.as_str()).truncate();
+                let combo = combo.show_ui(ui, |ui| {
                     ui.selectable_value(&mut voting.at, VoteAt::End, "after the last step");
                     ui.selectable_value(&mut voting.at, VoteAt::Converged, "once groups hardly move");
                     if ui.selectable_label(matches!(voting.at, VoteAt::Step(_)), "after a step").clicked() {
                         voting.at = VoteAt::Step(half);
                     }
                 });
-                combo.response.labelled_by(label.id);
+                combo.response.labelled_by(label.id).on_hover_text(text.as_str());
                 if let VoteAt::Step(step) = &mut voting.at {
                     ui.add(drag_value(step).range(1..=settings.steps)).labelled_by(label.id);
                 }
             });
             ui.end_row();
             let label = name(ui, "Heads chosen by");
-            let combo = ComboBox::from_id_salt("vote method").selected_text(voting.method.name()).show_ui(ui, |ui| {
+            let combo = ComboBox::from_id_salt("vote method").selected_text(voting.method.name()).truncate();
+            let combo = combo.show_ui(ui, |ui| {
                 for &method in Method::ALL.iter().filter(|m| !m.needs_moments()) {
                     ui.selectable_value(&mut voting.method, method, method.name());
                 }
@@ -109,14 +112,13 @@ pub(super) fn ui(ui: &mut Ui, cx: Cx<'_>) {
         weight(ui, &mut constraint.beta).labelled_by(label.id);
         ui.end_row();
         let label = name(ui, "Diversity");
-        let combo =
-            ComboBox::from_id_salt("diversity").selected_text(constraint.diversity.to_string()).show_ui(ui, |ui| {
-                ui.selectable_value(&mut constraint.diversity, Diversity::Cosine, "cosine").on_hover_text(
-                    "As the paper prints it: least where hidden units are opposite, which is one direction",
-                );
-                ui.selectable_value(&mut constraint.diversity, Diversity::SquaredCosine, "squared-cosine")
-                    .on_hover_text("Least where hidden units are orthogonal");
-            });
+        let combo = ComboBox::from_id_salt("diversity").selected_text(constraint.diversity.to_string()).truncate();
+        let combo = combo.show_ui(ui, |ui| {
+            ui.selectable_value(&mut constraint.diversity, Diversity::Cosine, "cosine")
+                .on_hover_text("As the paper prints it: least where hidden units are opposite, which is one direction");
+            ui.selectable_value(&mut constraint.diversity, Diversity::SquaredCosine, "squared-cosine")
+                .on_hover_text("Least where hidden units are orthogonal");
+        });
         combo.response.labelled_by(label.id);
         ui.end_row();
         let label = name(ui, "Scale");
@@ -155,7 +157,7 @@ fn written_as(ui: &mut Ui, cx: Cx<'_>, stored: &mut Option<Precision>) {
         (Some(Precision::Bf16), "bfloat16"),
     ];
     let now = choices.iter().find(|(value, _)| value == stored).map_or("", |(_, text)| *text);
-    let combo = ComboBox::from_id_salt("written as").selected_text(now).show_ui(ui, |ui| {
+    let combo = ComboBox::from_id_salt("written as").selected_text(now).truncate().show_ui(ui, |ui| {
         for (value, text) in choices {
             ui.selectable_value(stored, value, text);
         }
