@@ -10,6 +10,7 @@ pub(super) fn instead(model: &Model, plan: &Plan) -> &'static str {
         |(site, attention): &(Site, &AttentionSpec)| plan.kept_at(*site, attention.heads).len() == attention.heads;
     match model.spec().sites().iter().all(is_whole) {
         true => "choose onnx",
-        false => "choose onnx (smaller) or masked (whatever opens the original)",
+        // The graph has fewer heads and weights of 32 bits: beside a checkpoint of 16 it may be the larger file.
+        false => "choose onnx (without these heads, in f32) or masked (whatever opens the original)",
     }
 }
