@@ -48,6 +48,16 @@ impl FromStr for MemoryLimit {
     }
 }
 
+impl MemoryLimit {
+    /// It, as a refusal tells what was allowed.
+    pub fn allowed(self) -> String {
+        match self.0 {
+            bytes if bytes < 1 << 10 => format!("{} (a unit can be given: 4GiB)", counted(bytes, "bytes")),
+            _ => self.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for MemoryLimit {
     /// In the largest unit that shows it well, rounded up.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -128,19 +138,25 @@ impl Model {
     /// checkpoint and reads each when batches come to it. The results are the same. Fails as [`Model::check_room`]
     /// does.
     pub fn network_within(&self, device: &Device, dtype: DType, room: &MemoryPlan) -> Result<Network> {
-        self.check_room(device, dtype, room)?;
-        let bytes = self.pass_bytes(device, dtype, room)?;
-        let own = room.own();
-        if bytes.held <= own {
+        let Some(waiting) = self.waiting_within(device, dtype, room)? else {
             return self.network(device, dtype);
-        }
-        let waiting = own - bytes.passing;
+        };
+        let bytes = self.pass_bytes(device, dtype, room)?;
         let network = |waiting| Network::stream(self.spec(), Arc::new(self.reader(device, dtype)), waiting);
         // A second layer is worth no more than half of the room: every group of batches reads all of them again.
         if bytes.layer > waiting / 2 {
             return network(waiting);
         }
         Ok(network(waiting - bytes.layer)?.reading_ahead())
+    }
+
+    /// Bytes that hidden states may take between layers where these are left in the checkpoint; `None` where every weight
+    /// fits, with what passes, in `room`. Fails as [`Model::check_room`] does.
+    pub fn waiting_within(&self, device: &Device, dtype: DType, room: &MemoryPlan) -> Result<Option<u64>> {
+        self.check_room(device, dtype, room)?;
+        let bytes = self.pass_bytes(device, dtype, room)?;
+        let own = room.own();
+        Ok((bytes.held > own).then(|| own.saturating_sub(bytes.passing)))
     }
 
     /// What every weight and what passes takes in `room`, whatever its own limit is.
@@ -169,13 +185,14 @@ impl Model {
         if needed <= limit {
             return Ok(());
         }
-        let allowed = match limit.0 {
-            bytes if bytes < 1 << 10 => format!("{} (a unit can be given: 4GiB)", counted(bytes, "bytes")),
-            _ => limit.to_string(),
-        };
-        Err(Error::usage(format!("one layer and one batch need {needed} of memory, {allowed} are allowed"))
+        // Smaller batches are no advice where what stays of them is too much.
+        let needs = Needs { per_batch: 0, ..room.needs };
+        let smallest = MemoryPlan { largest: room.largest.smallest(self.spec()), needs, ..*room };
+        let would_do = self.least_memory(device, dtype, &smallest)? <= limit;
+        let batches = if would_do { ", or smaller batches with --batch-size and --seq-len" } else { "" };
+        Err(Error::usage(format!("one layer and one batch need {needed} of memory, {} are allowed", limit.allowed()))
             .at(self.checkpoint().place())
-            .hint(format!("give --memory {needed} or more, or smaller batches with --batch-size and --seq-len")))
+            .hint(format!("give --memory {needed} or more{batches}")))
     }
 
     /// The smallest limit for what comes and is needed in `room`, whatever its own limit is.
@@ -202,10 +219,19 @@ impl Model {
         let copied = |bytes: u64| if inside > number { bytes / number * inside } else { 0 };
         let waiting = largest.waiting(self.spec()) * number * needs.copies + needs.per_batch;
         let working = largest.working(self.spec(), formed) * inside + copied(weights.matrix);
-        // While a block of a table is in use no layer is; logits of a block take up to twice its room.
-        let logits = 2 * (weights.block / number * inside);
-        let passing = weights.always + (weights.layer + working).max(weights.block + copied(weights.block) + logits);
+        // Tokens take rows of a table, which are hidden states; a head takes blocks of it. While one is in use no layer is;
+        // logits of a block take up to twice its room.
+        let block = if self.spec().output.is_some() { weights.block } else { 0 };
+        let logits = 2 * (block / number * inside);
+        let passing = weights.always + (weights.layer + working).max(block + copied(block) + logits);
         Ok(PassBytes { held: weights.all + working + waiting, passing, layer: weights.layer, waiting })
+    }
+
+    /// Bytes of the largest tensor in `dtype`.
+    pub fn largest_tensor(&self, dtype: DType) -> u64 {
+        let numbers = |shape: &[usize]| shape.iter().map(|d| *d as u64).product::<u64>();
+        let most = roles::tensors(self.spec()).into_iter().map(|(_, shape)| numbers(&shape)).max().unwrap_or(0);
+        most * dtype.size_in_bytes() as u64
     }
 
     /// Fails unless blocks of this type and the roles' shapes are known, which opening has seen to.

@@ -15,7 +15,31 @@ pub struct Extent {
     pub target: usize,
 }
 
+/// Tokens of a short sequence.
+const SHORT: usize = 16;
+
 impl Extent {
+    /// The largest of `batches` in each of its sides, read by a network of `spec`.
+    pub fn largest(batches: &[Batch], spec: &NetworkSpec) -> Result<Self> {
+        batches.iter().try_fold(Self { sequences: 0, source: 0, target: 0 }, |most, batch| {
+            let of = Self::of(batch, spec)?;
+            Ok(Self {
+                sequences: most.sequences.max(of.sequences),
+                source: most.source.max(of.source),
+                target: most.target.max(of.target),
+            })
+        })
+    }
+
+    /// One sequence of it, and a short one where a network of `spec` reads sequences of any length.
+    pub fn smallest(self, spec: &NetworkSpec) -> Self {
+        let source = match first_stack(spec).map(|stack| &stack.input) {
+            Some(InputSpec::Patches(_) | InputSpec::Frames(_)) => self.source,
+            _ => self.source.min(SHORT),
+        };
+        Self { sequences: self.sequences.min(1), source, target: self.target.min(SHORT) }
+    }
+
     /// Of `batch`, read by a network of `spec`.
     pub fn of(batch: &Batch, spec: &NetworkSpec) -> Result<Self> {
         let source = match &batch.source {
@@ -125,4 +149,25 @@ fn first_stack(spec: &NetworkSpec) -> Option<&StackSpec> {
 
 fn product(factors: &[usize]) -> u64 {
     factors.iter().fold(1u64, |n, f| n.saturating_mul(*f as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::model::Model;
+
+    #[test]
+    fn the_smallest_batch_is_as_short_as_its_input_can_be() {
+        let spec = |family: &str| {
+            let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family);
+            Model::open(fixture).unwrap().spec().clone()
+        };
+        let extent = |sequences, source, target| Extent { sequences, source, target };
+        assert_eq!(extent(8, 512, 0).smallest(&spec("bert")), extent(1, SHORT, 0));
+        assert_eq!(extent(8, 9, 300).smallest(&spec("bart")), extent(1, 9, SHORT));
+        // An image has as many patches as it has.
+        assert_eq!(extent(8, 197, 0).smallest(&spec("vit")), extent(1, 197, 0));
+    }
 }
