@@ -9,12 +9,13 @@ use super::ct2::{self, Ct2Prepared};
 use super::gguf;
 use super::onnx;
 use super::quantization::Quantization;
+use super::room::{check_room, check_whole};
 use super::written::{WAITING, WrittenNetwork};
 use crate::analysis::Document as _;
 use crate::checkpoint::{FolderWriter, GgufFile, model_name, write_atomically};
 use crate::error::{Error, Result};
 use crate::evaluation::Measured;
-use crate::model::{Model, Repaired};
+use crate::model::{MemoryLimit, Model, Repaired};
 use crate::network::{Batch, Gates, Network, NetworkSpec, Source, Weights};
 use crate::plan::{Cost, Plan};
 use crate::pruning::{
@@ -22,7 +23,7 @@ use crate::pruning::{
     RunOutputs, card, check_apart, copy_side_files, run, sample_batches,
 };
 use crate::repair::Repair;
-use crate::task::Ticket;
+use crate::task::{Ticket, release_memory};
 
 /// Largest difference that weights in 16 bits explain, as a share of the largest value.
 const HALF: f64 = 2e-2;
@@ -43,6 +44,8 @@ pub struct EngineOptions {
     pub force: bool,
     /// Seed of the random input of the proof.
     pub seed: u64,
+    /// Most memory that writing and proving may use.
+    pub memory: Option<MemoryLimit>,
 }
 
 /// A file for an engine that is written and proven but has no name yet. Dropped, it leaves nothing.
@@ -74,6 +77,7 @@ enum Way {
 impl EngineOutlook {
     fn new(engine: Engine, model: &Model, plan: &Plan, options: &EngineOptions) -> Result<Self> {
         let mut outlook = Self::of_file(engine, model, plan, options)?;
+        check_room(engine, model, options)?;
         outlook.notes.extend(model.left_out());
         let before = model.bytes();
         let width = |bytes: u64, numbers: u64| bytes as f64 / numbers as f64;
@@ -241,6 +245,9 @@ pub fn write(
             (prepared.quantization.allowed(), Some(written))
         }
     };
+    if options.memory.is_some() {
+        release_memory();
+    }
     let ticket = &of_proof;
     ticket.stage("prove", None, "batches");
     let spec = match &outlook.way {
@@ -250,7 +257,7 @@ pub fn write(
     };
     let batches = sample_batches(spec, 1, options.seed)?;
     let got = match &written {
-        Some(written) => run(&written.streamed()?, &batches, &Gates::open(), usize::MAX, ticket)?,
+        Some(written) => run(&written.streamed(WAITING)?, &batches, &Gates::open(), usize::MAX, ticket)?,
         None => {
             let file = writer.path().join(onnx::FILE);
             batches.iter().map(|batch| of_graph(&file, batch)).collect::<Result<_>>()?
@@ -259,6 +266,7 @@ pub fn write(
     let (agreement, change) = compare(model, plan, options, &batches, &got, ticket)?;
     if let Err(error) = agreement.check(allowed) {
         let Way::Onnx { half: true } = outlook.way else { return Err(error) };
+        check_whole(model, options)?;
         prove_half(&outlook.remainder, &whole, &batches, &got, ticket).map_err(|_| error)?;
         notes.push(format!(
             "rounded to 16 bits the model computes something else: its {} differ by {:.1e} of the largest on random input; that comes \
@@ -315,12 +323,22 @@ pub fn export(
 }
 
 impl EngineDraft {
-    /// Loads the network that the file holds, in its precision, where this program can run it.
+    /// Whether this program can run the network that the file holds.
+    pub fn has_network(&self) -> bool {
+        self.written.is_some()
+    }
+
+    /// The network that the file holds, in its precision, where this program can run it: loaded, or left in the file with
+    /// `waiting` bytes for what waits between its layers.
     ///
     /// # Errors
     /// Where the file cannot be read.
-    pub fn network(&self) -> Result<Option<Network>> {
-        self.written.as_ref().map(WrittenNetwork::loaded).transpose()
+    pub fn network(&self, waiting: Option<u64>) -> Result<Option<Network>> {
+        let network = |written: &WrittenNetwork| match waiting {
+            Some(waiting) => written.streamed(waiting),
+            None => written.loaded(),
+        };
+        self.written.as_ref().map(network).transpose()
     }
 
     /// Records `measured` (quality before and after) and gives the folder its name.

@@ -14,6 +14,7 @@
 //! | [`onnx`] | ONNX Runtime and what is built on it |
 //! | `convention`, `rope`, `quantization` | weights and rotary positions as engines want them, ways to store |
 //! | `instead` | what to choose where an engine does not compute a model |
+//! | `room` | what writing and proving a file takes of memory |
 //! | `special_tokens` | what files call special tokens |
 //! | `written` | what a written file holds, as weights of a network |
 
@@ -24,6 +25,7 @@ pub mod gguf;
 mod instead;
 pub mod onnx;
 mod quantization;
+mod room;
 mod rope;
 mod special_tokens;
 #[cfg(test)]

@@ -26,9 +26,9 @@ impl fmt::Debug for WrittenNetwork {
 }
 
 impl WrittenNetwork {
-    /// It, with weights left in the file until a pass comes to them.
-    pub(super) fn streamed(&self) -> Result<Network> {
-        Network::stream(&self.spec, self.weights.clone(), WAITING)
+    /// It, with weights left in the file until a pass comes to them, and `waiting` bytes between layers.
+    pub(super) fn streamed(&self, waiting: u64) -> Result<Network> {
+        Network::stream(&self.spec, self.weights.clone(), waiting)
     }
 
     /// It, with all weights in memory.

@@ -88,7 +88,7 @@ pub struct Change {
 }
 
 /// Times that [`run`] holds the hidden states of a batch: as they are, and those that the head reads.
-pub(super) const COPIES: u64 = 2;
+pub(crate) const COPIES: u64 = 2;
 
 /// Results at the real positions of one batch, `[positions, V or D]`, f32, on the CPU.
 type ComparedRows = Vec<f32>;

@@ -27,7 +27,7 @@ use crate::model::{MemoryLimit, MemoryPlan, Model, Needs, PROGRAM};
 use crate::network::{Batch, Extent, Gates, ProblemType, TaskKind};
 use crate::plan::Plan;
 use crate::repair::Repair;
-use crate::task::Ticket;
+use crate::task::{Ticket, release_memory};
 
 /// Numbers of the results that a proof may hold in memory at a time.
 const HELD: usize = 1 << 26;
@@ -280,7 +280,7 @@ fn prove(
         return Err(nothing_to_compare());
     }
     let device = &options.device;
-    let (most, room) = rows_and_room(model, &batches, options)?;
+    let (most, room) = rows_and_room(model, &batches, mended, options)?;
     let open = |model: &Model| match &room {
         Some(room) => model.network_within(device, DType::F32, room),
         None => model.network(device, DType::F32),
@@ -302,8 +302,12 @@ fn prove(
         } else {
             (run(&network, &batches, &gates, most, ticket)?, Reference::Masked)
         };
-        (Some(network), want, reference)
+        // Beside it the written one would be a second, and where memory is bounded nobody asks how fast it was.
+        (options.memory.is_none().then_some(network), want, reference)
     };
+    if options.memory.is_some() {
+        release_memory();
+    }
     let network = open(written)?;
     let got = run(&network, &batches, &Gates::open(), most, ticket)?;
     let logits = spec.predicts();
@@ -326,24 +330,27 @@ fn prove(
 }
 
 /// Positions of each batch whose results are compared, and the room for a network where memory is bounded.
-fn rows_and_room(model: &Model, batches: &[Batch], options: &ExportOptions) -> Result<(usize, Option<MemoryPlan>)> {
+fn rows_and_room(
+    model: &Model,
+    batches: &[Batch],
+    mended: &Mended<'_>,
+    options: &ExportOptions,
+) -> Result<(usize, Option<MemoryPlan>)> {
     let spec = model.spec();
     let width = spec.result_width();
     let share = |limit: MemoryLimit| usize::try_from(limit.0.saturating_sub(PROGRAM) / 64).unwrap_or(HELD);
     let numbers = options.memory.map_or(HELD, share).min(HELD);
     let most = (numbers / width / batches.len()).max(1);
     let Some(limit) = options.memory else { return Ok((most, None)) };
-    let mut largest = Extent { sequences: 0, source: 0, target: 0 };
     let mut positions = 0;
     for batch in batches {
         let extent = Extent::of(batch, spec)?;
-        largest.sequences = largest.sequences.max(extent.sequences);
-        largest.source = largest.source.max(extent.source);
-        largest.target = largest.target.max(extent.target);
         positions += most.min(extent.sequences * extent.source.max(extent.target));
     }
     // Results of the three runs stay, and those at hand are there twice more.
-    let throughout = (5 * positions * width * size_of::<f32>()) as u64;
+    let results = (5 * positions * width * size_of::<f32>()) as u64;
+    let throughout = results + mended.bytes_beside();
+    let largest = Extent::largest(batches, spec)?;
     Ok((most, Some(MemoryPlan { limit, largest, needs: Needs { copies: COPIES, throughout, ..Needs::ONE } })))
 }
 

@@ -81,6 +81,16 @@ impl<'a> Mended<'a> {
         &self.outputs
     }
 
+    /// Bytes that new projections take beside the network that they go into: as they came, as they are stored, and whole.
+    pub(super) fn bytes_beside(&self) -> u64 {
+        let numbers = |(site, output): (&Site, &NewOutput)| {
+            let heads = self.model.spec().attention(*site).map_or(0, |a| a.heads * a.head_dim);
+            let width = output.weight.dims().first().copied().unwrap_or(0);
+            2 * output.weight.elem_count() + width * heads
+        };
+        (self.outputs.iter().map(numbers).sum::<usize>() * size_of::<f32>()) as u64
+    }
+
     /// The bytes of the whole tensor `name`, before it is cut, where it is new.
     pub(super) fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let Some(MendedTensor { site, is_bias, transposed }) = self.places.get(name).copied() else { return Ok(None) };

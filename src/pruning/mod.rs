@@ -26,7 +26,7 @@ mod surgery;
 mod target;
 
 pub use agreement::{AGREEMENT, Agreement, Change, InputKind, Reference};
-pub(crate) use agreement::{RunOutputs, run};
+pub(crate) use agreement::{COPIES as RUN_COPIES, RunOutputs, run};
 pub(crate) use card::{CardHead, card};
 pub use draft::{ExportDraft, ExportOptions, export, write};
 pub use files::{SideFiles, copy_side_files};

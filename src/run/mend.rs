@@ -7,8 +7,8 @@ use candle_core::{DType, Device, Tensor};
 use super::{Checked, PruneSpec, RepairSpec};
 use crate::analysis::Document;
 use crate::error::{Error, Result};
-use crate::model::Model;
-use crate::network::{Gates, NoProbe};
+use crate::model::{MemoryPlan, Model, Needs};
+use crate::network::{Extent, Gates, NoProbe};
 use crate::pruning::{OutputFormat, RECORD, Report, check_repairable, sample_batches};
 use crate::repair::Repair;
 use crate::task::Ticket;
@@ -65,10 +65,17 @@ impl Checked {
     fn check_untouched(&self, folder: &Path, record: &Report, ticket: &Ticket) -> Result<()> {
         ticket.stage("compare the folder with its record", None, "tensors");
         let (device, dtype) = (Device::Cpu, DType::F32);
-        let whole = self.model().network(&device, dtype)?;
-        let pruned = Model::open(folder)?.network(&device, dtype)?;
+        let batches = sample_batches(self.model().spec(), 1, self.spec().seed)?;
+        let largest = Extent::largest(&batches, self.model().spec())?;
+        let needs = Needs { networks: 2, ..Needs::ONE };
+        let room = self.spec().memory.map(|limit| MemoryPlan { limit, largest, needs });
+        let open = |model: &Model| match &room {
+            Some(room) => model.network_within(&device, dtype, room),
+            None => model.network(&device, dtype),
+        };
+        let (whole, pruned) = (open(self.model())?, open(&Model::open(folder)?)?);
         let gates = Gates::keep(whole.spec(), &record.plan.kept, dtype, &device)?;
-        for batch in sample_batches(whole.spec(), 1, self.spec().seed)? {
+        for batch in batches {
             ticket.check()?;
             let expected = whole.hidden(&batch, &gates, &mut NoProbe)?.states;
             let found = pruned.hidden(&batch, &Gates::open(), &mut NoProbe)?.states;

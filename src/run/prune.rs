@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use candle_core::DType;
+use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 
 use super::control::{RandomHeads, RandomQuality};
@@ -41,8 +41,12 @@ pub struct PruneSpec {
     pub tokenizer_from: Option<PathBuf>,
 }
 
-/// What comparing the original with the written model needs.
-const MEASURING: Needs = Needs { networks: 2, copies: COMPARED_COPIES, ..Needs::ONE };
+/// What comparing the original with the written model needs, beside new projections: those of the plan as they came and in a
+/// network, and those of every draw of random heads.
+fn measuring(repair: Option<&Repair>) -> Needs {
+    let throughout = repair.map_or(0, |repair| (2 + CONTROL_DRAWS) * repair.bytes());
+    Needs { networks: 2, copies: COMPARED_COPIES, throughout, ..Needs::ONE }
+}
 
 /// What is written and proven but has no name yet.
 enum OutputDraft {
@@ -115,7 +119,7 @@ impl Checked {
         ticket: &Ticket,
     ) -> Result<Report> {
         let [of_input, rest] = ticket.parts([0.02, 0.98]);
-        let corpus = self.measured_corpus(&of_input)?;
+        let corpus = self.measured_corpus(repair, &of_input)?;
         let mut known = Known::default();
         if let Some((measured, corpus)) = measured.zip(corpus.as_ref()) {
             let is_same_plan = measured.kept == plan.kept && measured.repair == repair.map(|found| found.record.mode);
@@ -157,7 +161,7 @@ impl Checked {
         }
         let written: Result<Vec<Report>> = (|| {
             let [of_input, rest] = ticket.parts([0.02, 0.98]);
-            let corpus = self.measured_corpus(&of_input)?;
+            let corpus = self.measured_corpus(repair, &of_input)?;
             let mut known = Known::default();
             let quality = quality_batches(corpus.as_ref(), &known);
             // What computes the same as the first is not measured again.
@@ -242,13 +246,14 @@ impl Checked {
             tokenizer_from: wanted.tokenizer_from.clone(),
             force: wanted.force,
             seed: self.spec().seed,
+            memory: self.spec().memory,
         }
     }
 
     /// The input that quality is measured on, where there is one.
-    fn measured_corpus(&self, ticket: &Ticket) -> Result<Option<Corpus>> {
+    fn measured_corpus(&self, repair: Option<&Repair>, ticket: &Ticket) -> Result<Option<Corpus>> {
         match self.spec().input {
-            Some(_) => self.fit(self.corpus(Purpose::Score, ticket)?, MEASURING).map(Some),
+            Some(_) => self.fit(self.corpus(Purpose::Score, ticket)?, measuring(repair)).map(Some),
             None => Ok(None),
         }
     }
@@ -262,6 +267,10 @@ impl Checked {
         ticket: &Ticket,
     ) -> Result<OutputDraft> {
         let spec = self.spec();
+        if spec.memory.is_some() {
+            // The proof loads what it needs, and all of it has to fit.
+            self.opened().loaded.release();
+        }
         let format = match wanted.format {
             OutputFormat::Engine(engine) => {
                 let options = self.engine_options(repair, wanted);
@@ -279,10 +288,6 @@ impl Checked {
             repair: repair.cloned(),
             ..ExportOptions::default()
         };
-        if spec.memory.is_some() {
-            // The proof loads what it needs, and all of it has to fit.
-            self.opened().loaded.release();
-        }
         // The proof reads the first batches, which should not be the shortest lines.
         let first = corpus.map(|c| c.with(|s| s.order = BatchOrder::AsRead));
         let mut batches = first.as_ref().map(|c| c.batches(&options.device));
@@ -321,26 +326,34 @@ impl Checked {
                 }
                 Ok(known.measured.clone())
             }
-            OutputDraft::File(draft) => match draft.network()? {
-                // With the precision of the file.
-                Some(after) => {
-                    let random = match (quantized, &known.random) {
-                        (true, _) => RandomHeads::missing(OTHER_WEIGHTS),
-                        (false, Some(_)) => RandomHeads::default(),
-                        (false, None) => alike()?,
-                    };
-                    let shared = if quantized { &mut None } else { &mut known.random };
-                    let before = self.model().network(after.device(), DType::F32)?;
-                    self.measured([before.into(), after.into()], choice, &random, corpus, shared, ticket).map(Some)
-                }
-                None => {
-                    if known.measured.is_none() {
-                        let repair = repair.map(MeasuredRepair::from);
-                        known.measured = Some(self.compare("", plan, repair, ticket)?);
+            // With the precision of the file.
+            OutputDraft::File(draft) if draft.has_network() => {
+                // Random heads are repaired before the networks are there that they are measured with: memory may be bounded.
+                let random = match (quantized, &known.random) {
+                    (true, _) => RandomHeads::missing(OTHER_WEIGHTS),
+                    (false, Some(_)) => RandomHeads::default(),
+                    (false, None) => alike()?,
+                };
+                let shared = if quantized { &mut None } else { &mut known.random };
+                let (device, dtype) = (Device::Cpu, DType::F32);
+                let (before, waiting) = match self.room(corpus, measuring(repair)) {
+                    Some(room) => {
+                        self.opened().loaded.release();
+                        let before = self.model().network_within(&device, dtype, &room)?;
+                        (before, self.model().waiting_within(&device, dtype, &room)?)
                     }
-                    Ok(known.measured.clone())
+                    None => (self.model().network(&device, dtype)?, None),
+                };
+                let Some(after) = draft.network(waiting)? else { return Ok(None) };
+                self.measured([before.into(), after.into()], choice, &random, corpus, shared, ticket).map(Some)
+            }
+            OutputDraft::File(_) => {
+                if known.measured.is_none() {
+                    let repair = repair.map(MeasuredRepair::from);
+                    known.measured = Some(self.compare("", plan, repair, ticket)?);
                 }
-            },
+                Ok(known.measured.clone())
+            }
         }
     }
 
@@ -354,9 +367,10 @@ impl Checked {
         shared: &mut Option<RandomQuality>,
         ticket: &Ticket,
     ) -> Result<Measured> {
-        let before = self.network(corpus, MEASURING, ticket)?;
+        let needs = measuring(choice.repair);
+        let before = self.network(corpus, needs, ticket)?;
         let (device, dtype) = (before.device(), before.dtype());
-        let after = match self.room(corpus, MEASURING) {
+        let after = match self.room(corpus, needs) {
             Some(room) => written.network_within(device, dtype, &room)?,
             None => written.network(device, dtype)?,
         };

@@ -362,6 +362,16 @@ fn a_bound_on_memory_is_kept_or_refused_with_what_is_needed() {
     let refused = refuse("100KiB");
     assert!(refused.contains("of memory, 100KiB are allowed") && refused.contains("give --memory"), "{refused}");
     assert!(!folder.path("b.json").exists());
+    // A file for an engine has no bound that any memory would keep.
+    let (model, mask, out) = (fixture("llama", ""), fixture("llama", "mask.json"), folder.name("out"));
+    for format in ["onnx", "onnx,compact"] {
+        let export = ["prune", &model, "--plan", &mask, "--format", format, "--memory", "64MiB", "--out", &out];
+        let refused = bad(&[&export[..], &["--quiet"]].concat(), 2);
+        assert!(refused.contains("a file for onnx needs") && refused.contains("give --memory"), "{refused}");
+        assert!(!folder.path("out").exists());
+    }
+    let export = ["prune", &model, "--plan", &mask, "--format", "onnx,compact", "--memory", "128MiB", "--out", &out];
+    good(&[&export[..], &["--quiet"]].concat());
     let output = pillars(&["evaluate", &fixture("llama", ""), "--inputs", &inputs, "--memory", "4GB"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("4GiB, 512MiB"));

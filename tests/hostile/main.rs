@@ -13,6 +13,7 @@ mod bombs;
 #[path = "../common/mod.rs"]
 mod common;
 mod fuzz;
+mod held;
 mod memory;
 mod targets;
 mod vocabulary;
