@@ -93,6 +93,7 @@ pub fn merge_named(parts: &[Analysis], name: &dyn Fn(usize) -> String) -> Result
         }
     }
     merged.settings.input = inputs.join(" + ");
+    merged.settings.shard = None;
     for (site, baselines) in merged.sites.iter_mut().zip(baselines) {
         site.baselines = baselines;
     }

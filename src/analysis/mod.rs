@@ -55,7 +55,7 @@ pub use probe::{BatchGrams, GramProbe};
 pub use quality::{Distances, center_distances, plane};
 pub use rank::{Rank, best, best_of_groups, norm_shares, settled};
 pub use repeats::{RepeatedTokens, is_punctuation, measure_repeats};
-pub use run::{Analyzer, Timings, analyze, analyze_timed, moments};
+pub use run::{Analyzer, Timings, analyze, analyze_timed, moments, moments_of_piece};
 pub use sample::SAMPLE;
 pub use sensitivity::{SummedLoss, sensitivity};
 pub use settings::{AnalysisSettings, Clustering, Groups, Metric};

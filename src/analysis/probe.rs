@@ -9,6 +9,7 @@ use candle_core::{D, DType, Tensor};
 use super::accumulate::{Reach, expand, gram_of};
 use super::moment::{Blocks, Moment};
 use super::{Gram, SecondMoment, SiteMoments};
+use crate::corpus::Shard;
 use crate::error::{Error, Result};
 use crate::network::{AttentionSpec, FeatureMap, Probe, Site, SiteKind, SiteMaps, TokenMask};
 use crate::tensor::to_f64;
@@ -29,10 +30,12 @@ pub struct GramProbe {
     /// By place among the batches that advance together.
     batches: Vec<BatchGrams>,
     weights: BTreeMap<Site, Blocks>,
-    /// Of the batches with even and with odd numbers, where moments are wanted; else all in the first place.
+    /// Of the batches with even and with odd numbers in the whole input, where moments are wanted; else all in the first place.
     moments: BTreeMap<Site, [Option<Moment>; 2]>,
     /// Batches taken before those that advance together.
     taken: usize,
+    /// The piece of the input that they are, where it is one of several.
+    shard: Option<Shard>,
     confidences: BTreeMap<Site, ProbeSums>,
     entropies: BTreeMap<Site, ProbeSums>,
     time: Duration,
@@ -90,6 +93,13 @@ impl GramProbe {
     #[must_use]
     pub fn with_moments(mut self, wanted: bool) -> Self {
         self.with_moments = wanted;
+        self
+    }
+
+    /// Numbers batches as those of `shard`, so that the halves of pieces add up to those of the whole.
+    #[must_use]
+    pub fn of_shard(mut self, shard: Option<Shard>) -> Self {
+        self.shard = shard;
         self
     }
 
@@ -245,7 +255,9 @@ impl GramProbe {
         }
         if let Some(moment) = moment.filter(|_| self.with_cka || self.with_moments) {
             let moment = moment.into_total()?;
-            let half = if self.with_moments { (self.taken + maps.batch) % 2 } else { 0 };
+            let before = (self.taken + maps.batch) as u64;
+            let is_odd = !self.shard.map_or(before, |shard| shard.number(before)).is_multiple_of(2);
+            let half = usize::from(self.with_moments && is_odd);
             match &mut self.moments.entry(maps.site).or_default()[half] {
                 Some(total) => total.add(&moment)?,
                 empty => *empty = Some(moment),

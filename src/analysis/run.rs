@@ -7,6 +7,7 @@ use super::Moments;
 use super::document::{Analysis, Baseline, ModelInfo};
 use super::tally::Tally;
 use super::{AnalysisSettings, GramProbe, KindProbe, baseline};
+use crate::corpus::Shard;
 use crate::error::{Error, Result};
 use crate::model::Needs;
 use crate::network::{AttentionSpec, Batch, FeatureMap, Gates, Network, NetworkSpec, Probe, Site, SiteMaps};
@@ -72,6 +73,7 @@ impl Analyzer {
             probe: GramProbe::new(&settings.features)
                 .with_cka(settings.cka)
                 .with_moments(settings.moments)
+                .of_shard(settings.shard)
                 .with_confidence(settings.confidence),
             kinds: None,
             network: Duration::ZERO,
@@ -266,8 +268,20 @@ pub fn moments(
     input: &str,
     ticket: &Ticket,
 ) -> Result<Moments> {
+    moments_of_piece(network, model, batches, total, (input, None), ticket)
+}
+
+/// [`moments`] over the batches of a piece of an input, where it is one of several.
+pub fn moments_of_piece(
+    network: &Network,
+    model: ModelInfo,
+    batches: impl IntoIterator<Item = Result<Batch>>,
+    total: Option<u64>,
+    (input, shard): (&str, Option<Shard>),
+    ticket: &Ticket,
+) -> Result<Moments> {
     ticket.stage("sum second moments", total, "batches");
-    let mut probe = GramProbe::new(&[]).with_moments(true);
+    let mut probe = GramProbe::new(&[]).with_moments(true).of_shard(shard);
     let mut count = 0;
     for group in network.groups(batches.into_iter(), Needs::ONE.copies, 0) {
         let group = group?;

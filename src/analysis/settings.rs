@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
-use crate::corpus::{BatchOrder, Corpus, CorpusPart};
+use crate::corpus::{BatchOrder, Corpus, CorpusPart, Shard};
 use crate::error::{Error, Result};
 use crate::network::{FeatureMap, Site, SiteKind};
 
@@ -246,6 +246,9 @@ pub struct AnalysisSettings {
     pub held_out_every: Option<u64>,
     /// In which order sequences became batches.
     pub order: BatchOrder,
+    /// Which piece of the input was read, by which its batches are numbered. The readings of an analysis tell it in files.
+    #[serde(skip)]
+    pub shard: Option<Shard>,
 }
 
 impl Default for AnalysisSettings {
@@ -264,6 +267,7 @@ impl Default for AnalysisSettings {
             batch_size: None,
             held_out_every: None,
             order: BatchOrder::AsRead,
+            shard: None,
         }
     }
 }
@@ -282,6 +286,7 @@ impl AnalysisSettings {
                 CorpusPart::Training { every } | CorpusPart::HeldOut { every } => Some(every),
             },
             order: read.order,
+            shard: read.shard,
             ..self
         }
     }

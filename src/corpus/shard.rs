@@ -47,6 +47,11 @@ impl Shard {
         before % self.of == self.index
     }
 
+    /// The number, among all that take part, of the block that comes after `before` others of this piece.
+    pub fn number(self, before: u64) -> u64 {
+        before * self.of + self.index
+    }
+
     /// How many of `blocks` blocks that take part are in this piece.
     pub(super) fn count(self, blocks: u64) -> u64 {
         (blocks + self.of - 1 - self.index) / self.of
@@ -102,6 +107,8 @@ mod tests {
                     let mine: Vec<_> =
                         (0..blocks as u64).filter(|b| part.has(*b) && shard.has(part.count(*b))).collect();
                     assert_eq!(mine.len() as u64, shard.count(part.count(blocks as u64)), "{part:?} {shard} {blocks}");
+                    let numbers: Vec<_> = mine.iter().map(|block| part.count(*block)).collect();
+                    assert_eq!(numbers, (0..mine.len() as u64).map(|n| shard.number(n)).collect::<Vec<_>>());
                     mine.iter().for_each(|block| pieces[*block as usize] += 1);
                 }
                 assert!((0..blocks as u64).all(|b| pieces[b as usize] == u64::from(part.has(b))), "{part:?} {of}");

@@ -6,7 +6,7 @@ use super::Checked;
 use super::phases::{HasPhases, first_share, other_weights};
 use crate::analysis::{
     Analysis, Analyzer, KindProbe, ModelInfo, Moments, RepeatedTokens, SAMPLE, Timings, TokenMarks, analyze_timed,
-    baseline, is_punctuation, magnitude, measure_repeats, moments as sum_moments, weigh_evidence,
+    baseline, is_punctuation, magnitude, measure_repeats, moments_of_piece, weigh_evidence,
 };
 use crate::corpus::{Purpose, Shard, SourceKind, TextTokenizer};
 use crate::error::Result;
@@ -81,7 +81,8 @@ impl Checked {
         if apart {
             let began = Instant::now();
             let batches = fitted.batches(network.device());
-            moments = Some(sum_moments(&network, info, batches, total, &settings.input, &of_moments)?);
+            let read = (settings.input.as_str(), settings.shard);
+            moments = Some(moments_of_piece(&network, info, batches, total, read, &of_moments)?);
             analysis.settings.moments = true;
             timings.moments += began.elapsed();
         }
@@ -113,7 +114,10 @@ impl Checked {
         }
         let began = Instant::now();
         if let Some(moments) = &mut moments {
-            analysis.notes.extend(moments.doubts());
+            if settings.shard.is_none() {
+                // What a piece lacks, the whole may have: merging tells.
+                analysis.notes.extend(moments.doubts());
+            }
             analysis.set_baseline(baseline::REPLACEABILITY, replaceability(moments)?)?;
             if spec.memory.is_some() {
                 analysis.notes.push(WITHOUT_GRADIENTS.to_owned());
