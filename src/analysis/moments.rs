@@ -51,6 +51,11 @@ impl Symmetric {
         self.dim
     }
 
+    /// A row whose own entry is less than 0, which no sum of squares is.
+    pub(super) fn impossible_row(&self) -> Option<usize> {
+        (0..self.dim).find(|i| self.get(*i, *i) < 0.0)
+    }
+
     /// The triangle that is stored, row by row.
     pub fn packed(&self) -> &[f64] {
         &self.packed

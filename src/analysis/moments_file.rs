@@ -82,9 +82,16 @@ impl Moments {
             if kv_heads == 0 || !heads.is_multiple_of(kv_heads) || tokens == [0, 0] || scored == Some(0) {
                 return Err(wrong());
             }
-            let symmetric = |name: String| {
-                let packed = doubles(name, Symmetric::numbers(dim))?;
-                Symmetric::from_packed(dim, packed).map_err(|e| e.at(path))
+            let symmetric = |name: String| -> Result<Symmetric> {
+                let packed = doubles(name.clone(), Symmetric::numbers(dim))?;
+                let matrix = Symmetric::from_packed(dim, packed).map_err(|e| e.at(path))?;
+                match matrix.impossible_row() {
+                    None => Ok(matrix),
+                    Some(row) => {
+                        let what = format!("'{name}' is damaged: its sum of squares in row {row} is less than 0");
+                        Err(Error::new(what).at(path).hint("analyze again with --moments"))
+                    }
+                }
             };
             let half = |index: usize| -> Result<SecondMoment> {
                 let name = HALVES[index];
@@ -172,5 +179,54 @@ impl Moments {
             sites: self.sites.iter().map(|(name, s)| (*name, site(s))).collect(),
         };
         RecordFile::write(path, FORMAT, VERSION, &record, &tensors)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_sum_of_squares_can_be_is_refused_with_file_and_tensor() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.moments.safetensors");
+        let site: Site = "encoder.0".parse().unwrap();
+        let moments = |change: &dyn Fn(&mut SiteMoments)| {
+            let half = |x: f64| SecondMoment {
+                tokens: 3,
+                sum: vec![x, 2.0],
+                square: Symmetric::from_packed(2, vec![x, 0.5, 4.0]).unwrap(),
+            };
+            let mut own = SiteMoments {
+                heads: 2,
+                kv_heads: 2,
+                head_dim: 1,
+                stored_layer: 0,
+                output_bias: true,
+                halves: [half(1.0), half(2.0)],
+                output: Symmetric::from_packed(2, vec![1.0, 0.0, 1.0]).unwrap(),
+                sensitivity: None,
+            };
+            change(&mut own);
+            let sites = [(site, own)].into_iter().collect();
+            let (model, input) = (ModelInfo::default(), "text a.txt".to_owned());
+            Moments { model, input, readings: Vec::new(), batches: 2, sites }
+        };
+        let whole = moments(&|_| {});
+        whole.write(&path).unwrap();
+        assert_eq!(Moments::read(&path).unwrap(), whole);
+        let packed = |numbers: [f64; 3]| Symmetric::from_packed(2, numbers.to_vec()).unwrap();
+        let refused = |change: &dyn Fn(&mut SiteMoments), tensor: &str| {
+            moments(change).write(&path).unwrap();
+            let error = Moments::read(&path).unwrap_err().to_string();
+            let told = format!("'encoder.0.{tensor}'");
+            assert!(error.contains(&told) && error.contains("a.moments.safetensors"), "{error}");
+        };
+        refused(&|own| own.halves[1].square = packed([1.0, 0.5, -1e9]), "odd.square");
+        refused(&|own| own.halves[0].square = packed([-1.0, 0.5, 4.0]), "even.square");
+        refused(&|own| own.output = packed([1.0, 0.0, -1.0]), "output");
+        refused(&|own| own.halves[0].sum[1] = f64::NAN, "even.sum");
+        let scored = |square| Some(Sensitivity { square, scored: 3 });
+        refused(&|own| own.sensitivity = scored(packed([-1.0, 0.0, 1.0])), "sensitivity");
     }
 }

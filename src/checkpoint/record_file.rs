@@ -71,7 +71,7 @@ impl RecordFile {
     ///
     /// # Errors
     ///
-    /// It is not there, has another shape than `shape`, or holds no floats.
+    /// It is not there, has another shape than `shape`, or holds no floats, or what is no number.
     pub fn tensor(&self, name: &str, shape: &[usize], dtype: DType) -> Result<Tensor> {
         self.read(name, Some(shape), dtype).map_err(|e| e.at(&self.path))
     }
@@ -92,7 +92,12 @@ impl RecordFile {
         // The header was checked against the length of the file before memory is asked for.
         let mut bytes = vec![0u8; entry.bytes];
         file.read_exact(&mut bytes)?;
-        Ok(Tensor::from_raw_buffer(&bytes, entry.stored.dtype(), shape, &Device::Cpu)?.to_dtype(dtype)?)
+        let tensor = Tensor::from_raw_buffer(&bytes, entry.stored.dtype(), shape, &Device::Cpu)?.to_dtype(dtype)?;
+        // What is no number leaves no 0, and whatever is computed with it is none either.
+        if tensor.elem_count() > 0 && (&tensor * 0.0)?.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()? != 0.0 {
+            return Err(Error::new(format!("'{name}' is damaged: it holds what is no number")));
+        }
+        Ok(tensor)
     }
 
     /// Writes `tensors` and what `record` says of them; readers of `path` see the old file or all of the new.
@@ -139,6 +144,12 @@ mod tests {
         assert_eq!(x.to_vec2::<f64>().unwrap(), [[1.5, -2.0]]);
         assert_eq!(file.tensor("y", &[1], DType::F64).unwrap().to_vec1::<f64>().unwrap(), [3.0]);
         assert!(file.has("y") && !file.has("z"));
+        let broken = [f32::NAN, f32::INFINITY].map(|x| Tensor::new(&[1.0, x], &Device::Cpu).unwrap());
+        for tensor in broken {
+            RecordFile::write(&path, "ours", 2, &(), &[("x".to_owned(), tensor)]).unwrap();
+            let error = RecordFile::open(&path, "ours", 2, "note").unwrap().tensor("x", &[2], DType::F32).unwrap_err();
+            assert!(error.to_string().contains("'x' is damaged") && error.to_string().contains("a.safetensors"));
+        }
         for (name, shape) in [("x", &[2, 1][..]), ("z", &[1])] {
             assert!(file.tensor(name, shape, DType::F64).is_err());
         }
