@@ -137,8 +137,13 @@ fn a_tokenizer_that_cannot_be_built_is_named() {
     refused(&["a BertJapaneseTokenizer cannot be built", "save_pretrained"]);
     write("tokenizer_config.json", r#"{"tokenizer_class": "LlamaTokenizer"}"#);
     refused(&["a LlamaTokenizer needs tokenizer.json", "or tokenizer.model"]);
-    write("tokenizer_config.json", "{}");
+    // Its files are those of a BERT, but nothing says that it is one of theirs.
     write("vocab.txt", "[UNK]\n[CLS]\n[SEP]\na\n");
+    for class in ["PreTrainedTokenizerFast", "TokenizersBackend"] {
+        write("tokenizer_config.json", &format!(r#"{{"tokenizer_class": "{class}"}}"#));
+        refused(&[&format!("names a {class}"), "that file is not there", "--tokens"]);
+    }
+    write("tokenizer_config.json", "{}");
     assert_eq!(TextTokenizer::load(folder.path()).unwrap().encode("a b").unwrap(), [3, 0]);
     write("config.json", r#"{"model_type": "whale"}"#);
     refused(&["no file says which tokenizer a model of type 'whale' has"]);

@@ -36,6 +36,12 @@ impl<'a> TokenizerBuilder<'a> {
     /// Where the class is none that can be built.
     pub(in crate::corpus) fn new(settings: TokenizerSettings<'a>) -> Result<Self> {
         let folder = settings.folder;
+        if let Some(class) = whole_class(settings.config) {
+            let what = format!(
+                "tokenizer_config.json names a {class}, which is what tokenizer.json says, and that file is not there"
+            );
+            return Err(Error::new(what).at(folder).hint("put the model's own tokenizer.json there, or give --tokens"));
+        }
         let model = optional(folder, "config.json")?;
         let class = class_of(settings.config).or_else(|| class_of(&model));
         let kind = model.get("model_type").and_then(Value::as_str).unwrap_or_default();
@@ -215,6 +221,13 @@ fn surround(tokenizer: &mut Tokenizer, single: &str, pair: &str, text: impl Fn(&
     let processor: PostProcessorWrapper = serde_json::from_value(processor)?;
     tokenizer.with_post_processor(Some(processor));
     Ok(())
+}
+
+/// The class that a file names, where that is one that knows nothing but `tokenizer.json`: what else lies there may be read in
+/// many ways, of which one would be a guess.
+fn whole_class(keys: &Map<String, Value>) -> Option<&str> {
+    const WHOLE: [&str; 3] = ["PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend"];
+    keys.get("tokenizer_class")?.as_str().filter(|class| WHOLE.contains(class))
 }
 
 /// The class that a file names, without `Fast`; none where the name stands for no class of its own.
