@@ -325,7 +325,8 @@ impl SiteAnalysis {
         self.votes.iter().map(|v| *v as f64 / most).collect()
     }
 
-    fn check(&self) -> Result<()> {
+    /// Whether its numbers fit each other and the `batches` that voted.
+    fn check(&self, batches: u64) -> Result<()> {
         let (site, heads) = (self.site, self.heads);
         let fault = |what: &str| Err(Error::new(format!("this analysis contradicts itself at {site}: {what}")));
         if heads == 0 || self.kv_heads == 0 || !heads.is_multiple_of(self.kv_heads) {
@@ -338,6 +339,11 @@ impl SiteAnalysis {
             |kept: &[usize]| kept.is_sorted_by(|a, b| a < b) && kept.last().is_none_or(|last| *last < heads);
         if self.votes.len() != heads || self.history.iter().any(|votes| votes.len() != heads) {
             return fault("votes are not one per head");
+        }
+        // One of each batch and feature map.
+        let most = batches.saturating_mul(self.features.len() as u64);
+        if self.votes.iter().chain(self.history.iter().flatten()).any(|votes| *votes > most) {
+            return fault("a head has more votes than there were batches to cast them");
         }
         if !ascending(&self.kept) {
             return fault("kept is no ascending list of heads");
@@ -364,6 +370,10 @@ impl SiteAnalysis {
                 return fault(&format!("{map} has not one entry per head"));
             }
             let by_groups = &feature.by_groups;
+            let ballots = by_groups.iter().map(|ballot| &ballot.votes).chain([&feature.votes]);
+            if ballots.flatten().any(|votes| *votes > batches) {
+                return fault(&format!("{map} gives a head more votes than there were batches to cast them"));
+            }
             if (!by_groups.is_empty() && by_groups.len() != heads) || by_groups.iter().any(|b| !b.fits(heads)) {
                 return fault(&format!("{map} has not one entry per head and number of groups"));
             }
@@ -402,13 +412,30 @@ impl Document for Analysis {
         {
             return Err(Error::new("the history of this analysis does not match its checkpoints"));
         }
-        self.sites.iter().try_for_each(SiteAnalysis::check)
+        self.sites.iter().try_for_each(|site| site.check(self.batches))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_votes_than_batches_could_cast_are_refused() {
+        let text = include_str!("../../tests/data/workspace-1.pillars");
+        let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).unwrap();
+        let held: Analysis = serde_json::from_value(fields["analysis"].take()).unwrap();
+        held.check().unwrap();
+        let refused = |change: &dyn Fn(&mut SiteAnalysis)| {
+            let mut edited = held.clone();
+            change(&mut edited.sites[0]);
+            let error = edited.check().unwrap_err().to_string();
+            assert!(error.contains("more votes than there were batches"), "{error}");
+        };
+        refused(&|site| site.votes[0] = 1_000_000_000);
+        let more = held.batches + 1;
+        refused(&|site| site.features.values_mut().next().unwrap().votes[0] = more);
+    }
 
     #[test]
     fn batches_that_chose_their_own_number_of_groups_are_told_so() {

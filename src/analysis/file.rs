@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::checkpoint::{FileKind, OutFile, read_text, write_atomically};
+use crate::checkpoint::{FileKind, OutFile, UniqueKeys, read_text, write_atomically};
 use crate::error::{Error, Result};
 
 /// A document with a name and a version in its head; unknown keys are ignored when read.
@@ -43,7 +43,7 @@ pub trait Document: Serialize + DeserializeOwned {
 
     /// Reads a document, refusing another format, a newer version and contents that contradict themselves.
     fn from_json(text: &str) -> Result<Self> {
-        let fields: Map<String, Value> = serde_json::from_str(text)?;
+        let UniqueKeys(fields) = serde_json::from_str(text)?;
         Self::from_fields(fields)
     }
 

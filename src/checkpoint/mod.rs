@@ -24,6 +24,7 @@ mod record_file;
 mod regular;
 mod snapshot;
 mod tensor_file;
+mod unique_keys;
 mod work_folder;
 mod write;
 
@@ -51,6 +52,7 @@ pub(crate) use regular::{open_file, read_file, read_text};
 pub(crate) use snapshot::{MODELS, Snapshot, model_name};
 pub use tensor_file::TensorFile;
 pub(crate) use tensor_file::free_bytes;
+pub(crate) use unique_keys::{UniqueKeys, twice};
 pub use work_folder::{Taking, WorkFolder};
 pub(crate) use write::write_with;
 pub use write::{Content, TensorPlan, safetensors_header, tensor_bytes, write_atomically, write_safetensors};

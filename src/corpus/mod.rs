@@ -68,7 +68,6 @@ mod text;
 mod tokenizer;
 mod tokenizer_files;
 mod tokens;
-mod unique_keys;
 mod unpacked;
 mod vocabulary;
 

@@ -9,8 +9,7 @@ use serde_json::{Map, Value};
 use super::parquet_rows::ParquetRows;
 use super::reader::not_utf8;
 use super::squad::SquadRows;
-use super::unique_keys::UniqueKeys;
-use crate::checkpoint::open_file;
+use crate::checkpoint::{UniqueKeys, open_file};
 use crate::error::{Error, Result};
 use crate::words::counted;
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Amount, BudgetRecord, Shape};
 use crate::analysis::{Document, HeadKind};
+use crate::checkpoint::UniqueKeys;
 use crate::corpus::Reading;
 use crate::error::{Error, Result};
 use crate::network::{Kept, Site};
@@ -130,7 +131,7 @@ impl Plan {
 
     /// The same as [`Plan::read_any`], from text.
     pub fn parse_any(text: &str) -> Result<Self> {
-        let fields: Map<String, Value> = serde_json::from_str(text)?;
+        let UniqueKeys(fields) = serde_json::from_str(text)?;
         // The record of an export holds the plan that it carried out: a recipe replays.
         if fields.get("format").and_then(Value::as_str) == Some(RECIPE) {
             let plan: Self = serde_json::from_value(fields.get("plan").cloned().unwrap_or_default())?;
@@ -343,6 +344,11 @@ mod tests {
             (r#"{"format": "pillars-plan", "version": 2, "kept": {}}"#, "version 2"),
             (r#"{"format": "pillars-plan", "version": 1}"#, "cannot be read"),
             ("{}", "names no layer"),
+            (r#"{"encoder.0": [0], "encoder.0": [1]}"#, "the key 'encoder.0' stands twice"),
+            (
+                r#"{"format": "pillars-plan", "version": 1, "kept": {"encoder.0": [0], "encoder.0": [1]}}"#,
+                "the key 'encoder.0' stands twice",
+            ),
             ("[]", "not the JSON expected"),
         ] {
             let error = Plan::parse_any(text).unwrap_err().to_string();

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::beside::moments_of;
 use super::{ModelRef, Workspace};
 use crate::analysis::{Analysis, Document, Moments};
-use crate::checkpoint::{is_gguf, read_text};
+use crate::checkpoint::{UniqueKeys, is_gguf, read_text};
 use crate::corpus::Input;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -65,7 +65,7 @@ pub fn open_place(path: &Path, ticket: &Ticket) -> Result<OpenedPath> {
     }
     ticket.stage("reading the file", None, "files");
     let text = read_text(path).map_err(|e| Error::from(e).at(path))?;
-    let fields: Map<String, Value> = serde_json::from_str(&text).map_err(|e| Error::from(e).at(path))?;
+    let UniqueKeys(fields) = serde_json::from_str(&text).map_err(|e| Error::from(e).at(path))?;
     let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or("plan").to_owned();
     match fields.get("format").and_then(Value::as_str) {
         Some(Workspace::FORMAT) => {
