@@ -265,7 +265,41 @@ impl Model {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    fn fixture(family: &str) -> Model {
+        Model::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family)).unwrap()
+    }
+
+    #[test]
+    fn the_smallest_batch_is_as_short_as_its_input_can_be() {
+        let smallest = |family: &str, sequences, source, target| {
+            let Extent { sequences, source, target } =
+                Extent { sequences, source, target }.smallest(fixture(family).spec());
+            (sequences, source, target)
+        };
+        assert_eq!(smallest("bert", 8, 512, 0), (1, 16, 0));
+        assert_eq!(smallest("bart", 8, 9, 300), (1, 9, 16));
+        // An image has as many patches as it has.
+        assert_eq!(smallest("vit", 8, 197, 0), (1, 197, 0));
+    }
+
+    #[test]
+    fn smaller_batches_are_advised_where_they_would_do() {
+        let model = fixture("llama");
+        let told = |sequences: usize, limit: u64| {
+            let largest = Extent { sequences, source: 512, target: 0 };
+            let room = MemoryPlan { limit: MemoryLimit(limit), largest, needs: Needs::ONE };
+            model.check_room(&Device::Cpu, DType::F32, &room).unwrap_err().to_string()
+        };
+        let advice = ", or smaller batches with --batch-size and --seq-len";
+        let large = told(4096, PROGRAM + (64 << 20));
+        assert!(large.contains("give --memory") && large.ends_with(advice), "{large}");
+        let none = told(1, 100 << 10);
+        assert!(none.contains("give --memory") && !none.contains(advice), "{none}");
+    }
 
     #[test]
     fn amounts_are_read_and_written() {

@@ -150,24 +150,3 @@ fn first_stack(spec: &NetworkSpec) -> Option<&StackSpec> {
 fn product(factors: &[usize]) -> u64 {
     factors.iter().fold(1u64, |n, f| n.saturating_mul(*f as u64))
 }
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::model::Model;
-
-    #[test]
-    fn the_smallest_batch_is_as_short_as_its_input_can_be() {
-        let spec = |family: &str| {
-            let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(family);
-            Model::open(fixture).unwrap().spec().clone()
-        };
-        let extent = |sequences, source, target| Extent { sequences, source, target };
-        assert_eq!(extent(8, 512, 0).smallest(&spec("bert")), extent(1, SHORT, 0));
-        assert_eq!(extent(8, 9, 300).smallest(&spec("bart")), extent(1, 9, SHORT));
-        // An image has as many patches as it has.
-        assert_eq!(extent(8, 197, 0).smallest(&spec("vit")), extent(1, 197, 0));
-    }
-}

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use crate::common::{batch, device, fixture_folders, mask, reference};
+use crate::common::{batch, device, fixture_folders, mask, random_model, reference};
 use candle_core::{DType, Device, Tensor};
 use pillars::analysis::{AnalysisSettings, Analyzer, Groups, ModelInfo, analyze};
 use pillars::evaluation::{COMPARED_COPIES, Candidate, compare, evaluate, score_each};
@@ -278,6 +278,28 @@ fn a_second_layer_is_read_ahead_where_it_has_room() {
     std::fs::write(folder.path().join("model.safetensors"), b"cut").unwrap();
     let told = |network: &Network| network.run(&batches[0]).unwrap_err().to_string();
     assert_eq!(told(&network.clone().reading_ahead()), told(&network));
+}
+
+#[test]
+fn a_table_that_no_head_reads_takes_its_rows_alone() {
+    let (_folder, model) = random_model(&serde_json::json!({
+        "model_type": "clip_text_model", "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "vocab_size": 1 << 16, "max_position_embeddings": 32, "projection_dim": 64,
+        "hidden_act": "quick_gelu", "layer_norm_eps": 1e-5, "eos_token_id": 2, "bos_token_id": 0, "pad_token_id": 1,
+    }));
+    assert!(model.spec().output.is_none());
+    let rows: Vec<_> =
+        (0..2).map(|n| ((0..24).map(|t| 3 + (n * 7919 + t * 331) % 60_000).collect(), vec![true; 24])).collect();
+    let batches = vec![Batch::tokens(Tokens::pad(&rows, 0, &device()).unwrap())];
+    let room = tight(&model, &batches, Needs::ONE);
+    let own = room.limit.0 - pillars::model::PROGRAM;
+    let table = (4 * 64) << 16;
+    assert!(own < table, "{own} bytes where the table takes {table}");
+    let run =
+        |network: &Network| bits(&network.hidden(&batches[0], &Gates::open(), &mut All::default()).unwrap().states);
+    let streamed = model.network_within(&device(), DType::F32, &room).unwrap();
+    assert!(streamed.waiting().is_some());
+    assert!(run(&streamed) == run(&model.network(&device(), DType::F32).unwrap()));
 }
 
 #[test]
