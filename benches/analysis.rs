@@ -18,9 +18,9 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
 use rayon::prelude::*;
 
-/// That of the program.
-#[path = "../src/allocator.rs"]
-mod allocator;
+/// As the program begins.
+#[path = "../src/process.rs"]
+mod process;
 
 const LAYERS: usize = 6;
 const HEADS: usize = 12;
@@ -105,7 +105,7 @@ fn grams(count: u64, heads: usize, spread: f64) -> Vec<Gram> {
 }
 
 fn passes(criterion: &mut Criterion) {
-    allocator::keep_freed();
+    process::settle();
     let network = Network::load(&spec(), &Random(spec())).unwrap();
     let batch = batch();
     let mut group = criterion.benchmark_group("one batch");

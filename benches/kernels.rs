@@ -21,9 +21,9 @@ use pillars::tensor::{
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
 
-/// That of the program.
-#[path = "../src/allocator.rs"]
-mod allocator;
+/// As the program begins.
+#[path = "../src/process.rs"]
+mod process;
 
 const LENGTH: usize = 128;
 const HEADS: usize = 12;
@@ -97,7 +97,7 @@ fn pulled(variable: &Var, f: impl Fn(&Tensor) -> Tensor) -> Tensor {
 }
 
 fn activations(criterion: &mut Criterion) {
-    allocator::keep_freed();
+    process::settle();
     let x = random(&[sequences(), LENGTH, INNER], 1);
     compare(criterion, "gelu (erf)", || x.gelu_erf().unwrap(), || activate(&x, Nonlinearity::Gelu).unwrap());
     compare(criterion, "gelu (tanh)", || x.gelu().unwrap(), || activate(&x, Nonlinearity::GeluTanh).unwrap());

@@ -28,9 +28,9 @@ use pillars::tensor::{
 use pillars::training::{AdamSettings, Learner, Parameters, StepSettings};
 use rayon::prelude::*;
 
-/// That of the program.
-#[path = "../src/allocator.rs"]
-mod allocator;
+/// As the program begins.
+#[path = "../src/process.rs"]
+mod process;
 
 fn timed<T>(f: impl FnOnce() -> T) -> (T, f64) {
     let start = Instant::now();
@@ -230,7 +230,7 @@ fn training(folder: &Path, steps: u32, OpenedPath { device, precision }: &Opened
 }
 
 fn main() {
-    allocator::keep_freed();
+    process::settle();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let of = |place: &[&str]| match place {
         [] => OpenedPath::named("cpu", "f32"),

@@ -29,9 +29,9 @@ use pillars::pruning::{ExportFormat, ExportOptions, export};
 use pillars::task::Ticket;
 use serde_json::json;
 
-/// That of the program.
-#[path = "../src/allocator.rs"]
-mod allocator;
+/// As the program begins.
+#[path = "../src/process.rs"]
+mod process;
 
 /// Pairs of runs whose medians are compared.
 const PAIRS: usize = 15;
@@ -75,7 +75,7 @@ fn surgery(criterion: &mut Criterion, model: &Model, plan: &Plan, out: &Path) {
 }
 
 fn halved(criterion: &mut Criterion) {
-    allocator::keep_freed();
+    process::settle();
     let (_source, model) = random_model(&json!({
         "architectures": ["BertModel"], "model_type": "bert", "hidden_size": 768, "num_attention_heads": 12,
         "num_hidden_layers": 4, "intermediate_size": 3072, "vocab_size": 1000, "max_position_embeddings": 512,

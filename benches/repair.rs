@@ -36,9 +36,9 @@ use pillars::task::Ticket;
 #[path = "../tests/common/mod.rs"]
 mod common;
 
-/// That of the program.
-#[path = "../src/allocator.rs"]
-mod allocator;
+/// As the program begins.
+#[path = "../src/process.rs"]
+mod process;
 
 /// What is measured, in this order.
 const PARTS: [&str; 6] = ["forward", "moments", "choice", "refit", "stream", "stream, spilled"];
@@ -298,7 +298,7 @@ fn packed(square: &Tensor) -> Symmetric {
 }
 
 fn main() {
-    allocator::keep_freed();
+    process::settle();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let number = |text: &str| text.parse().expect("a number");

@@ -24,9 +24,9 @@ use pillars::network::{
 };
 use pillars::task::Ticket;
 
-/// That of the program.
-#[path = "../src/allocator.rs"]
-mod allocator;
+/// As the program begins.
+#[path = "../src/process.rs"]
+mod process;
 
 const HEAD_DIM: usize = 32;
 const VOCABULARY: u32 = 1000;
@@ -163,7 +163,7 @@ fn table() {
 }
 
 fn main() {
-    allocator::keep_freed();
+    process::settle();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|a| a == "--one") {
         let numbers: Vec<usize> = arguments[1..].iter().map(|n| n.parse().unwrap()).collect();

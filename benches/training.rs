@@ -16,9 +16,9 @@ use pillars::training::{AdamSettings, Blueprint, Learner, StepParts, StepSetting
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256Plus;
 
-/// That of the program.
-#[path = "../src/allocator.rs"]
-mod allocator;
+/// As the program begins.
+#[path = "../src/process.rs"]
+mod process;
 
 const SEQUENCES: usize = 8;
 const LENGTH: usize = 128;
@@ -49,7 +49,7 @@ fn middle(mut seconds: Vec<f64>) -> f64 {
 }
 
 fn steps(criterion: &mut Criterion) {
-    allocator::keep_freed();
+    process::settle();
     let shape = ModelShape { layers: 4, width: 128, heads: 8, inner: 344, vocabulary: 2048 };
     let batch = batch(2048);
     let gates = Gates::open();

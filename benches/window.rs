@@ -18,9 +18,9 @@ use pillars::model::Model;
 use pillars::run::Spec;
 use pillars::workspace::{ModelRef, Store, Workspace, sample};
 
-/// That of the program.
-#[path = "../src/allocator.rs"]
-mod allocator;
+/// As the program begins.
+#[path = "../src/process.rs"]
+mod process;
 
 /// The bundled sample after a run over two batches.
 fn open_sample(folder: &Path) -> Window {
@@ -47,7 +47,7 @@ fn views(group: &mut BenchmarkGroup<'_, WallTime>, window: &mut Window) {
 }
 
 fn frames(c: &mut Criterion) {
-    allocator::keep_freed();
+    process::settle();
     let (small, large) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut group = c.benchmark_group("frame of the sample");
     group.sample_size(30).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(300));

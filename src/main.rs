@@ -1,11 +1,11 @@
 //! The `pillars` program: a thin door to the library.
 
-mod allocator;
+mod process;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    allocator::keep_freed();
+    process::settle();
     pillars::task::on_release(give_back);
     pillars::cli::run()
 }

@@ -30,7 +30,7 @@ const ROOMS: &[&str] = &[
 ];
 
 /// Files that are in no room: the door to the library, and what the program has beside it.
-const OUTSIDE: [&str; 3] = ["lib", "main", "allocator"];
+const OUTSIDE: [&str; 3] = ["lib", "main", "process"];
 
 /// Crates that draw or ask for windows.
 const WINDOW: [&str; 6] = ["egui", "eframe", "egui_plot", "egui_extras", "egui_tiles", "rfd"];
