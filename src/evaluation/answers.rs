@@ -59,6 +59,19 @@ pub enum Answer {
     },
 }
 
+impl Answer {
+    /// Whether all that was said is right, where it is right or wrong and not near or far.
+    pub(super) fn is_right(&self) -> Option<bool> {
+        match self {
+            Self::Class { said, right, .. } => Some(said == right),
+            Self::Several { said, right } => Some(said == right),
+            Self::Span { said, right } => Some(*right == Some(*said)),
+            Self::Extract { exact, .. } => Some(*exact > 0.5),
+            Self::Numbers { .. } | Self::Tags { .. } | Self::Transcript(_) | Self::Ranked { .. } => None,
+        }
+    }
+}
+
 /// Everything that was said of a batch.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BatchAnswers {

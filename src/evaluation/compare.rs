@@ -13,6 +13,7 @@ use super::similarity::{HiddenSimilarity, SimilaritySums};
 use super::spent::{COSINE, LOSS, QualityChange};
 use crate::error::{Error, Result};
 use crate::network::{Batch, Hidden};
+use crate::plan::PairedCounts;
 use crate::task::Ticket;
 use crate::tensor::RowScore;
 use crate::words::{counted, printed};
@@ -57,7 +58,8 @@ impl Comparison {
         if measure == COSINE {
             // The whole model's is 1.
             let change = ends(self.change.get(COSINE)).map(|i| Interval { low: i.low - 1.0, high: i.high - 1.0 });
-            return Some(QualityChange { whole: 1.0, now: self.similarity.mean_cosine, change, falls: false });
+            let now = self.similarity.mean_cosine;
+            return Some(QualityChange { whole: 1.0, now, change, changed: None, falls: false });
         }
         let value = |quality: &Quality| match measure {
             LOSS => quality.loss_per_token,
@@ -69,8 +71,31 @@ impl Comparison {
             LOSS => self.change.get("loss_per_token").or_else(|| self.change.get(LOSS)),
             name => self.change.get(name),
         };
-        let falls = !is_better_high(measure);
-        Some(QualityChange { whole: value(before)?, now: value(after)?, change: ends(change), falls })
+        let (changed, falls) = (change.and_then(|found| self.counts(found)), !is_better_high(measure));
+        let found = QualityChange { whole: value(before)?, now: value(after)?, change: ends(change), changed, falls };
+        Some(if self.is_same() { found } else { found.of_sequences(before.sequences) })
+    }
+
+    /// Whether both compute the same, so that more text would show no change either.
+    fn is_same(&self) -> bool {
+        self.similarity.max_abs_difference == 0.0
+    }
+
+    /// How many answers got worse and better, where that leaves room for more than is seen.
+    fn counts(&self, change: &Estimate) -> Option<PairedCounts> {
+        change.changed.filter(|_| !self.is_same())
+    }
+
+    /// What so few items as these changed leave room for beyond the end of their interval: `none of 4 items changed, which leaves
+    /// room for −0.6024`.
+    fn room_words(&self, name: &str, change: &Estimate) -> Option<String> {
+        let counts = self.counts(change).filter(|counts| counts.tells_little())?;
+        let sign = if is_better_high(name) { -1.0 } else { 1.0 };
+        let end = if is_better_high(name) { change.low? } else { change.high? };
+        let room = counts.room();
+        // Many items that got better and none that got worse leave room for no loss.
+        (room > 0.0 && room > sign * end)
+            .then(|| format!("{}, which leaves room for {}", counts.words(), printed(format!("{:+.4}", sign * room))))
     }
 
     /// Asks both candidates what `benchmark` asks, and records their answers and what changed.
@@ -138,7 +163,8 @@ impl Comparison {
                 let number =
                     |value: f64| printed(if is_ratio { format!("{value:.4}") } else { format!("{value:+.4}") });
                 let [value, low, high] = [change.value, low, high].map(number);
-                Some((name, words(name), format!("{value}, with 95 % between {low} and {high}, {n}")))
+                let of = self.room_words(name, change).map_or(format!(", {n}"), |words| format!("; {words}"));
+                Some((name, words(name), format!("{value}, with 95 % between {low} and {high}{of}")))
             })
             .collect()
     }

@@ -9,6 +9,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::plan::PairedCounts;
 use crate::words::counted;
 
 /// Draws of an interval.
@@ -50,6 +51,9 @@ pub struct Estimate {
     /// What it counts in these, where that is something else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over: Option<EstimateCount>,
+    /// Of a change, how many items got worse and better, where their answers are right or wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<PairedCounts>,
     /// How it is formed.
     pub convention: String,
 }
@@ -64,6 +68,7 @@ impl Estimate {
             rises: None,
             n: n as u64,
             over: None,
+            changed: None,
             convention,
         }
     }

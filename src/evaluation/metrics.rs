@@ -5,6 +5,7 @@ use super::entities::{Entities, is_entity_scheme};
 use super::interval::{Estimate, EstimateCount, Interval, bootstrap_of};
 use super::spent::QualityChange;
 use crate::network::{ProblemType, TaskHeadSpec, TaskKind};
+use crate::plan::PairedCounts;
 
 /// The number of the items at some places, which may name one several times.
 type OfAnswers = dyn Fn(&[&Answer], &[usize]) -> f64 + Send + Sync;
@@ -25,6 +26,8 @@ pub struct TaskMetric {
     pub rises: bool,
     /// What it counts, where that is not items.
     counts: Option<(&'static str, CountOfAnswers)>,
+    /// Whether an answer is right, where it is right or wrong.
+    is_right: fn(&Answer) -> Option<bool>,
     of: Box<OfAnswers>,
 }
 
@@ -40,7 +43,13 @@ impl TaskMetric {
         convention: impl Into<String>,
         of: impl Fn(&[&Answer], &[usize]) -> f64 + Send + Sync + 'static,
     ) -> Self {
-        Self { name, convention: convention.into(), rises: true, counts: None, of: Box::new(of) }
+        let is_right = Answer::is_right;
+        Self { name, convention: convention.into(), rises: true, counts: None, is_right, of: Box::new(of) }
+    }
+
+    /// A number of answers that are right otherwise than by being what is right.
+    fn judging(self, is_right: fn(&Answer) -> Option<bool>) -> Self {
+        Self { is_right, ..self }
     }
 
     /// A number of which less is better.
@@ -73,7 +82,7 @@ impl TaskMetric {
         let all: Vec<usize> = (0..before.len()).collect();
         let interval = change.low.zip(change.high).map(|(low, high)| Interval { low, high });
         let (whole, now) = ((self.of)(before, &all), (self.of)(after, &all));
-        Some(QualityChange { whole, now, change: interval, falls: !self.rises })
+        Some(QualityChange { whole, now, change: interval, changed: change.changed, falls: !self.rises })
     }
 
     /// After minus before, on the same items, with its paired interval.
@@ -86,7 +95,20 @@ impl TaskMetric {
         let value = change(&all);
         let interval = bootstrap_of(before.len(), change);
         let convention = format!("after minus before; {}", self.convention);
-        value.is_finite().then(|| Estimate::with(value, interval, before.len(), convention))
+        let changed = self.changed(before, after);
+        value.is_finite().then(|| Estimate { changed, ..Estimate::with(value, interval, before.len(), convention) })
+    }
+
+    /// How many answers got worse and better. Where they are near or far, it is known alone where none changed.
+    fn changed(&self, before: &[&Answer], after: &[&Answer]) -> Option<PairedCounts> {
+        let mut found = PairedCounts::default();
+        for (was, is) in before.iter().zip(after) {
+            if let Some((was, is)) = (self.is_right)(was).zip((self.is_right)(is)) {
+                found.add(was, is);
+            }
+        }
+        let is_same = || (before == after).then(|| PairedCounts::unchanged(before.len() as u64));
+        (found.n > 0).then_some(found).or_else(is_same)
     }
 }
 
@@ -167,18 +189,20 @@ fn classes(task: &TaskHeadSpec, outputs: usize) -> Vec<TaskMetric> {
     let convention = "Matthews correlation, as GLUE has it for CoLA";
     all.push(TaskMetric::new("matthews", convention, move |a, d| matthews(a, d, outputs)));
     if task.kind == TaskKind::ImageClassification && outputs > 5 {
-        all.push(TaskMetric::new(
-            "top_5",
-            "share of images whose right class is among the five largest logits",
-            |a, d| {
-                mean(a, d, |answer| match answer {
-                    Answer::Class { above, .. } => Some(f64::from(u8::from(*above < 5))),
-                    _ => None,
-                })
-            },
-        ));
+        let convention = "share of images whose right class is among the five largest logits";
+        let top_5 = TaskMetric::new("top_5", convention, |a, d| {
+            mean(a, d, |answer| is_among_five(answer).map(|is_right| f64::from(u8::from(is_right))))
+        });
+        all.push(top_5.judging(is_among_five));
     }
     all
+}
+
+fn is_among_five(answer: &Answer) -> Option<bool> {
+    match answer {
+        Answer::Class { above, .. } => Some(*above < 5),
+        _ => None,
+    }
 }
 
 fn tags(task: &TaskHeadSpec) -> Vec<TaskMetric> {

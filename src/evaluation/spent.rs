@@ -2,7 +2,7 @@
 
 use super::interval::Interval;
 use crate::error::{Error, Result};
-use crate::plan::QualityBudget;
+use crate::plan::{PairedCounts, QualityBudget};
 
 /// The name of the loss among the measures that a budget can be of.
 pub const LOSS: &str = "loss";
@@ -16,8 +16,18 @@ pub(super) struct QualityChange {
     pub now: f64,
     /// 95 % interval of `now - whole`.
     pub change: Option<Interval>,
+    /// How many items got worse and better, where the measure is of answers that are right or wrong.
+    pub changed: Option<PairedCounts>,
     /// Whether less of a metric is better, so that its rise is what is spent.
     pub falls: bool,
+}
+
+impl QualityChange {
+    /// The same, of `n` sequences: where nothing changed, it is known that none of them did.
+    pub(super) fn of_sequences(self, n: u64) -> Self {
+        let is_same = self.now == self.whole && self.change == Some(Interval { low: 0.0, high: 0.0 });
+        Self { changed: self.changed.or_else(|| is_same.then(|| PairedCounts::unchanged(n))), ..self }
+    }
 }
 
 /// What a choice of heads spends, in the budget's own unit.
@@ -28,17 +38,19 @@ pub(super) struct Spent {
     pub spent: f64,
     /// Lower and upper end of its 95 % interval.
     pub interval: Option<(f64, f64)>,
+    /// How many items got worse and better, as in [`QualityChange::changed`].
+    pub changed: Option<PairedCounts>,
 }
 
 impl Spent {
     /// `None` where it is not finite, or the whole model has nothing of which a share could be spent.
     pub(super) fn of(budget: QualityBudget, found: QualityChange) -> Option<Self> {
-        let QualityChange { whole, now, change, falls } = found;
+        let QualityChange { whole, now, change, changed, falls } = found;
         // A budget of a loss counts its rise itself.
         let sign = if falls && matches!(budget, QualityBudget::MetricDrop(_)) { -1.0 } else { 1.0 };
         let spent = budget.spent(whole, sign * (now - whole)).filter(|spent| spent.is_finite())?;
         let ends = change.and_then(|c| Some((budget.spent(whole, sign * c.low)?, budget.spent(whole, sign * c.high)?)));
-        Some(Self { whole, now, spent, interval: ends.map(|(a, b)| (a.min(b), a.max(b))) })
+        Some(Self { whole, now, spent, interval: ends.map(|(a, b)| (a.min(b), a.max(b))), changed })
     }
 }
 
@@ -77,7 +89,7 @@ mod tests {
     #[test]
     fn a_rise_of_an_error_rate_is_spent() {
         let change = Some(Interval { low: -0.01, high: 0.05 });
-        let found = QualityChange { whole: 0.2, now: 0.21, change, falls: true };
+        let found = QualityChange { whole: 0.2, now: 0.21, change, changed: None, falls: true };
         let spent = Spent::of(QualityBudget::MetricDrop(0.01), found).unwrap();
         let (low, high) = spent.interval.unwrap();
         for (got, want) in [(spent.spent, 0.05), (low, -0.05), (high, 0.25)] {
@@ -89,8 +101,14 @@ mod tests {
 
     #[test]
     fn a_fall_of_a_metric_and_a_rise_of_the_loss_are_spent() {
-        let found =
-            QualityChange { whole: 0.8, now: 0.76, change: Some(Interval { low: -0.08, high: 0.008 }), falls: false };
+        let of = |whole: f64, now: f64, change: Option<Interval>| QualityChange {
+            whole,
+            now,
+            change,
+            changed: None,
+            falls: false,
+        };
+        let found = of(0.8, 0.76, Some(Interval { low: -0.08, high: 0.008 }));
         let spent = Spent::of(QualityBudget::MetricDrop(0.01), found).unwrap();
         let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
         near(spent.spent, 0.05);
@@ -98,15 +116,18 @@ mod tests {
         let (low, high) = spent.interval.unwrap();
         near(low, -0.01);
         near(high, 0.1);
-        let found =
-            QualityChange { whole: 4.0, now: 4.1, change: Some(Interval { low: 0.02, high: 0.2 }), falls: false };
+        let found = of(4.0, 4.1, Some(Interval { low: 0.02, high: 0.2 }));
         let spent = Spent::of(QualityBudget::LossShare(0.01), found).unwrap();
         near(spent.spent, 0.025);
         near(spent.interval.unwrap().0, 0.005);
         near(Spent::of(QualityBudget::LossNats(0.01), found).unwrap().spent, 0.1);
         // A correlation that is not positive has no share to lose.
-        let none = QualityChange { whole: -0.2, now: -0.3, change: None, falls: false };
+        let none = of(-0.2, -0.3, None);
         assert_eq!(Spent::of(QualityBudget::MetricDrop(0.01), none), None);
+        // Where nothing changed, no sequence did.
+        let same = of(0.5, 0.5, Some(Interval { low: 0.0, high: 0.0 }));
+        assert_eq!(same.of_sequences(6).changed, Some(PairedCounts::unchanged(6)));
+        assert_eq!(found.of_sequences(6).changed, None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub enum BudgetGrade {
     Within,
     /// Within it, and so are as many heads drawn at random: the choice of heads is no merit.
     WithinByChance,
-    /// The interval of what was measured holds the budget: more text would tell.
+    /// The interval of what was measured holds the budget, or so few items leave room for more: more text would tell.
     Unsure,
     Over,
 }
@@ -80,9 +80,13 @@ impl Verdict {
         };
         let (budget, spent) = (found.budget, found.spent);
         let most = budget.most();
-        let (grade, words) = grade(spent.spent, spent.interval, most);
+        let high = spent.interval.map_or(spent.spent, |(_, high)| high);
+        let unseen = budget.unseen(spent.whole, high, spent.changed);
+        let (grade, words) = grade(spent.spent, spent.interval, unseen, most);
         let interval =
             spent.interval.map_or_else(String::new, |ends| format!(", with {}", budget.interval(ends, found.falls)));
+        let unseen = unseen.zip(spent.changed).map(|(room, counts)| budget.unseen_words(room, counts, found.falls));
+        let unseen = unseen.map_or_else(String::new, |words| format!(", but {words}"));
         let sample = measured.in_sample_words().map(|words| format!(", {words}")).unwrap_or_default();
         let after = &measured.comparison.after;
         let scored = match (after.task, after.scored_tokens) {
@@ -98,7 +102,7 @@ impl Verdict {
         let chance = chance.or_else(|| measured.random_missing_words());
         let chance = chance.map_or_else(String::new, |words| format!("; {words}"));
         let sentence = format!(
-            "{words} of {}: {} {}{interval}{chance}; measured on {scored} in {}{sample}",
+            "{words} of {}: {} {}{interval}{unseen}{chance}; measured on {scored} in {}{sample}",
             budget.amount(most),
             found.what,
             budget.change(spent.spent, found.falls),
@@ -113,7 +117,11 @@ impl Verdict {
         let is_same_kind = std::mem::discriminant(&budget) == std::mem::discriminant(&found.budget);
         let budget = if is_same_kind { budget } else { found.budget };
         let interval = found.low.zip(found.high);
-        let (grade, words) = grade(found.spent, interval, budget.most());
+        let high = interval.map_or(found.spent, |(_, high)| high);
+        let unseen = budget.unseen(found.whole, high, found.counts());
+        let (grade, words) = grade(found.spent, interval, unseen, budget.most());
+        let unseen = unseen.zip(found.counts()).map(|(room, counts)| budget.unseen_words(room, counts, found.falls));
+        let unseen = unseen.map_or_else(String::new, |words| format!(", but {words}"));
         let interval =
             interval.map_or_else(String::new, |ends| format!(", with {}", budget.interval(ends, found.falls)));
         let repaired = match found.repair.as_str() {
@@ -121,7 +129,7 @@ impl Verdict {
             mode => format!(", repaired by {mode}"),
         };
         let sentence = format!(
-            "{words} of {}: {} {}{interval}{repaired}; measured by the search that found it, on {} in {} of {}{}, and not yet held \
+            "{words} of {}: {} {}{interval}{unseen}{repaired}; measured by the search that found it, on {} in {} of {}{}, and not yet held \
              against random heads",
             budget.amount(budget.most()),
             found.measure,
@@ -135,9 +143,11 @@ impl Verdict {
     }
 }
 
-/// How what is spent stands to a budget of `most`, by its interval, and that in words.
-fn grade(spent: f64, interval: Option<(f64, f64)>, most: f64) -> (BudgetGrade, &'static str) {
+/// How what is spent stands to a budget of `most`, by its interval and what its items leave room for beyond that, and that in
+/// words.
+fn grade(spent: f64, interval: Option<(f64, f64)>, unseen: Option<f64>, most: f64) -> (BudgetGrade, &'static str) {
     let (low, high) = interval.unwrap_or((spent, spent));
+    let high = unseen.unwrap_or(high);
     match (low <= most, high <= most) {
         (true, true) => (BudgetGrade::Within, "Within the budget"),
         (false, false) => (BudgetGrade::Over, "Over the budget"),
@@ -287,6 +297,44 @@ mod tests {
         assert_eq!(Verdict::of_search(&found, QualityBudget::MetricDrop(0.02)).grade, BudgetGrade::Within);
         // Held to another measure's budget it is judged by its own.
         assert_eq!(Verdict::of_search(&found, QualityBudget::LossShare(0.5)).grade, BudgetGrade::Unsure);
+    }
+
+    #[test]
+    fn few_items_of_which_none_got_worse_are_no_certainty() {
+        let metric = |value: f64| json!({"value": value, "low": 0.0, "high": 1.0, "n": 72, "convention": ""});
+        let quality = |accuracy: f64| {
+            json!({
+                "loss_per_token": 0.5, "accuracy": accuracy, "task": "sequence-classification", "main_metric": "accuracy",
+                "metrics": {"accuracy": metric(accuracy)},
+            })
+        };
+        let of = |worse: u64, better: u64, n: u64| {
+            let counts = json!({"n": n, "worse": worse, "better": better});
+            let rise = (better as f64 - worse as f64) / n as f64;
+            let change =
+                json!({"value": rise, "low": 0.0, "high": 2.0 * rise, "n": n, "convention": "", "changed": counts});
+            measured(quality(0.8), quality(0.8 + rise), json!({"accuracy": change}))
+        };
+        let budget = QualityBudget::MetricDrop(0.01);
+        let few = of(0, 1, 40);
+        let verdict = Verdict::of(Some(&few), budget, None);
+        assert_eq!(verdict.grade, BudgetGrade::Unsure);
+        let told = "but none of 40 items got worse and 1 better, which leaves room for −8.30 %; measured on";
+        assert!(verdict.sentence.starts_with("Perhaps within") && verdict.sentence.contains(told), "{verdict:?}");
+        assert_eq!(Verdict::of(Some(&of(0, 10, 300)), budget, None).grade, BudgetGrade::Within);
+        // The same is said beside the interval where no budget is named, and not where many changed.
+        let (_, words) = few.comparison.changes().into_iter().find(|(name, _)| name == "accuracy change").unwrap();
+        let told =
+            "+0.0250, with 95 % between 0.0000 and +0.0500; none of 40 items got worse and 1 better, which leaves";
+        assert_eq!(words, format!("{told} room for −0.0664"));
+        let many = of(6, 10, 3000);
+        assert!(many.comparison.changes().iter().all(|(_, words)| words.ends_with(", 3000 items")));
+        // Where both compute the same, more text would tell nothing else.
+        let mut same = of(0, 0, 4);
+        assert_eq!(Verdict::of(Some(&same), budget, None).grade, BudgetGrade::Unsure);
+        same.comparison.similarity.max_abs_difference = 0.0;
+        assert_eq!(Verdict::of(Some(&same), budget, None).grade, BudgetGrade::Within);
+        assert!(same.comparison.changes()[0].1.ends_with("0.0000 and 0.0000, 4 items"));
     }
 
     #[test]

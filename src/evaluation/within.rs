@@ -198,7 +198,7 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
                 Error::new(format!("the whole model has no {measure} of which a share could be spent"))
                     .hint("give more input, or a budget of another measure")
             })?;
-            Spent { whole, now: whole, spent: 0.0, interval: None }
+            Spent { whole, now: whole, spent: 0.0, interval: None, changed: None }
         }
     };
     let (path, evaluations) = (std::mem::take(&mut search.path), search.evaluations);
@@ -218,6 +218,7 @@ pub fn plan_within(subject: &Subject<'_>, wanted: &BudgetRequest, ticket: &Ticke
         spent: spent.spent,
         low: spent.interval.map(|(low, _)| low),
         high: spent.interval.map(|(_, high)| high),
+        changed: spent.changed,
         tokens: quality.tokens,
         scored: quality.scored_tokens,
         sequences: quality.sequences,
@@ -333,6 +334,7 @@ impl BudgetSearch<'_> {
             within: spent.is_some_and(|s| s.spent <= self.budget.most()),
             high: spent.and_then(|s| s.interval).map(|(_, high)| high),
             low: spent.and_then(|s| s.interval).map(|(low, _)| low),
+            changed: spent.and_then(|s| s.changed),
         };
         self.path.push(step);
     }
@@ -506,7 +508,7 @@ mod tests {
                 (0..s.heads).filter(|h| !stay.contains(h)).map(|h| price(s.site.layer, h)).sum()
             };
             let spent = shape.sites().iter().map(cost).sum();
-            Ok(Some(Spent { whole: 1.0, now: 1.0 + spent, spent, interval: None }))
+            Ok(Some(Spent { whole: 1.0, now: 1.0 + spent, spent, interval: None, changed: None }))
         };
         let ticket = Ticket::default();
         let mut search = BudgetSearch {

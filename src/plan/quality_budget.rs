@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::PairedCounts;
 use crate::corpus::{InputUnit, Reading};
 use crate::error::{Error, Result};
 use crate::words::{counted, printed};
@@ -124,6 +125,20 @@ impl QualityBudget {
         (self.change(low, falls), self.change(high, falls))
     }
 
+    /// The fall of a measure for which the items leave room, in the budget's own unit, where that is over the budget and `high`,
+    /// the upper end of what draws of the items spend, is not: the interval is within the budget and says too much. `whole` is
+    /// the whole model's; an answer that gets worse is taken to cost one item's share of the measure.
+    pub fn unseen(self, whole: f64, high: f64, changed: Option<PairedCounts>) -> Option<f64> {
+        let most = self.most();
+        let is_share = matches!(self, Self::MetricDrop(_)) && most > 0.0 && whole > 0.0 && high <= most;
+        changed.filter(|_| is_share).map(|counts| counts.room() / whole).filter(|room| *room > most)
+    }
+
+    /// That in words: `1 of 72 items got worse and 5 better, which leaves room for −2.50 %`.
+    pub fn unseen_words(self, unseen: f64, changed: PairedCounts, falls: bool) -> String {
+        format!("{}, which leaves room for {}", changed.words(), self.change(unseen, falls))
+    }
+
     /// Whether what is spent is a rise of the measure.
     fn is_of_rise(self, falls: bool) -> bool {
         match self {
@@ -190,6 +205,10 @@ pub struct BudgetRecord {
     /// Upper end of the same interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub high: Option<f64>,
+    /// How many items got worse and better, where the measure is of answers that are right or wrong; absent in records of
+    /// earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<PairedCounts>,
     /// Tokens (or images, or spectrograms) that it was measured on.
     pub tokens: u64,
     /// Tokens (or labels) among them whose answer was scored; 0 in records of earlier releases.
@@ -233,6 +252,9 @@ pub struct BudgetStep {
     /// The lower end of the same interval; absent in records of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub low: Option<f64>,
+    /// How many items got worse and better, as in [`BudgetRecord::changed`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<PairedCounts>,
 }
 
 impl BudgetRecord {
@@ -240,7 +262,11 @@ impl BudgetRecord {
     /// the budget is 1.00 % of the whole model's, on 4064 scored of 4096 tokens in 32 sequences, in-sample: the search chose by them`.
     pub fn sentence(&self) -> String {
         let interval = self.low.zip(self.high).map_or_else(String::new, |(low, high)| {
-            let all = if high <= self.budget.most() && self.doubt().is_none() { ", all of it within" } else { "" };
+            let all = match self.unseen_words() {
+                Some(words) => format!(", but {words}"),
+                None if high <= self.budget.most() => ", all of it within".to_owned(),
+                None => String::new(),
+            };
             format!(" ({}{all})", self.budget.interval((low, high), self.falls))
         });
         let relative = match self.budget {
@@ -267,29 +293,38 @@ impl BudgetRecord {
         )
     }
 
-    /// The largest share of changed answers that is likely (95 %) where not one of those that were read changed: drawing from
-    /// them again gives an interval without width, however few they are. `None` where something changed, or a loss is bounded.
-    fn unseen_change(&self) -> Option<f64> {
-        let is_share = matches!(self.budget, QualityBudget::MetricDrop(_)) && self.budget.most() > 0.0;
-        let (low, high) = self.low.zip(self.high)?;
-        (is_share && self.sequences > 0 && low == high && self.spent == 0.0)
-            .then(|| (RULE_OF_THREE / self.sequences as f64).min(1.0))
+    /// How many items changed; of a record of an earlier release, and of a measure that is of no answers, it is known alone
+    /// where nothing changed.
+    pub fn counts(&self) -> Option<PairedCounts> {
+        let is_same = self.spent == 0.0 && self.low == Some(0.0) && self.high == Some(0.0) && self.sequences > 0;
+        self.changed.or_else(|| is_same.then(|| PairedCounts::unchanged(self.sequences)))
     }
 
-    /// What to say where the interval of what is spent reaches beyond the budget, with about how much text makes half of the
-    /// interval as narrow as the budget, for it shrinks with the square root of the text. What it would take to bring this
-    /// interval within the budget cannot be told: plans end close to the budget, and the room that is left is as uncertain
-    /// as the change itself.
+    /// [`QualityBudget::unseen`] of what was found, with the counts.
+    fn unseen(&self) -> Option<(f64, PairedCounts)> {
+        let counts = self.counts()?;
+        let high = self.high.unwrap_or(self.spent);
+        self.budget.unseen(self.whole, high, Some(counts)).map(|unseen| (unseen, counts))
+    }
+
+    /// [`QualityBudget::unseen_words`] of what was found, where the interval says too much.
+    pub fn unseen_words(&self) -> Option<String> {
+        self.unseen().map(|(unseen, counts)| self.budget.unseen_words(unseen, counts, self.falls))
+    }
+
+    /// What to say where the interval of what is spent reaches beyond the budget, or where the items leave room for that, with
+    /// about how much text makes half of the interval as narrow as the budget, for it shrinks with the square root of the text.
+    /// What it would take to bring this interval within the budget cannot be told: plans end close to the budget, and the room
+    /// that is left is as uncertain as the change itself.
     pub fn doubt(&self) -> Option<String> {
         let most = self.budget.most();
-        if let Some(share) = self.unseen_change().filter(|share| *share > most) {
+        if let Some((unseen, counts)) = self.unseen() {
+            let enough = counts.enough(most * self.whole);
             return Some(format!(
-                "the input is too short to tell whether the plan is within the budget: none of {} changed, which leaves room \
-                 for {} where the budget is {}; about {} would tell",
-                counted(self.sequences, "sequences"),
-                self.budget.change(share, self.falls),
+                "the input is too short to tell whether the plan is within the budget: {} where the budget is {}{}",
+                self.budget.unseen_words(unseen, counts, self.falls),
                 self.budget.amount(most),
-                rounded_up(RULE_OF_THREE / most),
+                enough.map_or_else(String::new, |n| format!("; about {} would tell", rounded_up(n as f64))),
             ));
         }
         let high = self.high.filter(|high| *high > most)?;
@@ -331,6 +366,12 @@ impl BudgetRecord {
         best
     }
 
+    /// Whether what a step within the budget spends may be over it.
+    fn is_doubtful(&self, step: &BudgetStep) -> bool {
+        let Some(high) = step.high.or(step.spent) else { return false };
+        high > self.budget.most() || self.budget.unseen(self.whole, high, step.changed).is_some()
+    }
+
     /// What was tried, one line each.
     pub fn path_lines(&self) -> Vec<String> {
         let line = |step: &BudgetStep| {
@@ -338,9 +379,7 @@ impl BudgetRecord {
                 step.spent.map_or_else(|| "not finite".to_owned(), |spent| self.budget.change(spent, self.falls));
             let how = if step.swap { ", one swapped" } else { "" };
             let verdict = match step.within {
-                true if step.high.is_some_and(|high| high > self.budget.most()) => {
-                    "within, but too little text to be sure"
-                }
+                true if self.is_doubtful(step) => "within, but too little text to be sure",
                 true => "within",
                 false => "over",
             };
@@ -349,9 +388,6 @@ impl BudgetRecord {
         self.path.iter().map(line).collect()
     }
 }
-
-/// Of n answers none changed: with 95 % at most 3 / n of all do (Hanley and Lippman-Hand 1983).
-const RULE_OF_THREE: f64 = 3.0;
 
 /// A number in two digits, not below it.
 fn rounded_up(value: f64) -> u64 {
@@ -398,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn few_answers_of_which_none_changed_are_no_certainty() {
+    fn few_answers_of_which_hardly_any_changed_are_no_certainty() {
         let mut record: BudgetRecord = serde_json::from_value(serde_json::json!({
             "budget": {"metric-drop": 0.01}, "measure": "accuracy", "whole": 0.8, "pruned": 0.8, "spent": 0.0,
             "low": 0.0, "high": 0.0, "tokens": 5, "sequences": 5, "repair": "none", "evaluations": 2,
@@ -406,10 +442,43 @@ mod tests {
         }))
         .unwrap();
         let doubt = record.doubt().unwrap();
-        assert!(doubt.contains("none of 5 sequences changed, which leaves room for −60.00 %"), "{doubt}");
-        assert!(doubt.ends_with("about 300 would tell") && !record.sentence().contains("all of it within"), "{doubt}");
+        // Of the whole model's 0.8: 1 - 0.025^(1/5) is 0.5218.
+        assert!(doubt.contains("none of 5 items changed, which leaves room for −65.23 %"), "{doubt}");
+        assert!(doubt.ends_with("about 460 would tell") && !record.sentence().contains("all of it within"), "{doubt}");
         record.sequences = 1000;
         assert!(record.doubt().is_none() && record.sentence().contains("all of it within"));
+        // One answer that got better is no more certainty, nor are five beside one that got worse.
+        (record.sequences, record.whole, record.pruned, record.spent) = (72, 61.0 / 72.0, 65.0 / 72.0, -4.0 / 61.0);
+        (record.low, record.high) = (Some(-9.0 / 61.0), Some(0.0));
+        record.changed = Some(PairedCounts { n: 72, worse: 1, better: 5 });
+        let (doubt, sentence) = (record.doubt().unwrap(), record.sentence());
+        assert!(doubt.contains("1 of 72 items got worse and 5 better, which leaves room for −2.50 % where"), "{doubt}");
+        assert!(doubt.ends_with("; about 4300 would tell"), "{doubt}");
+        assert!(
+            sentence.contains("and +14.75 %, but 1 of 72 items got worse and 5 better, which leaves room"),
+            "{sentence}"
+        );
+        let step = |changed: Option<PairedCounts>| BudgetStep {
+            method: "votes".to_owned(),
+            swap: false,
+            heads: 5,
+            spent: Some(record.spent),
+            within: true,
+            high: record.high,
+            low: record.low,
+            changed,
+        };
+        let mut tried = record.clone();
+        tried.path = vec![step(record.changed), step(None)];
+        let sure = "5 heads by votes: +6.56 %, within";
+        assert_eq!(tried.path_lines(), [format!("{sure}, but too little text to be sure"), sure.to_owned()]);
+        // Where many more got better than worse, it is sure.
+        record.changed = Some(PairedCounts { n: 300, worse: 0, better: 10 });
+        assert!(record.doubt().is_none() && record.sentence().contains("all of it within"));
+        // A budget of nothing is met by no sample: it is not asked how large one would be.
+        record.budget = QualityBudget::MetricDrop(0.0);
+        record.changed = Some(PairedCounts::unchanged(72));
+        assert_eq!(record.doubt(), None);
     }
 
     #[test]

@@ -241,3 +241,37 @@ fn an_experiment_tells_its_steps_and_nothing_of_resuming() {
     assert!(said.contains("6 steps in all: 2 with every head for each of 2 models (--steps)"), "{said}");
     assert!(said.contains("(--finetune-steps)") && !said.contains("nothing was saved"), "{said}");
 }
+
+#[test]
+fn few_rows_of_which_hardly_any_changed_tell_how_much_room_they_leave() {
+    let folder = Folder::new();
+    let model = sample("books/classifier");
+    let all = std::fs::read_to_string(sample("books/unseen.tsv")).unwrap();
+    let rows = |n: usize| {
+        let name = format!("{n}.tsv");
+        std::fs::write(folder.path(&name), all.lines().take(n + 1).map(|line| format!("{line}\n")).collect::<String>())
+            .unwrap();
+        folder.name(&name)
+    };
+    let (four, eight, mask) = (rows(4), rows(8), folder.name("mask.json"));
+    std::fs::write(&mask, r#"{"encoder.1": [0, 1, 2, 4, 5, 6, 7]}"#).unwrap();
+    // An interval without width is no certainty.
+    let (table, _) = both(&["evaluate", &model, "--data", &four, "--plan", &mask]);
+    let row = table.lines().find(|line| line.starts_with("accuracy change")).unwrap_or_else(|| panic!("{table}"));
+    assert!(row.contains(" of 4 items ") && row.contains("which leaves room for −0."), "{table}");
+    let found = json(&good(&["evaluate", &model, "--data", &four, "--plan", &mask, "--json", "--quiet"]));
+    assert_eq!(found["change"]["accuracy"]["changed"]["n"], 4, "{found}");
+    assert!(found["change"]["loss"]["changed"].is_null(), "{found}");
+    // A search says so of what it found and of what it tried.
+    let (a, p) = (folder.name("a.json"), folder.name("p.json"));
+    let quick = ["--groups", "2", "--no-kinds", "--no-evidence", "--out", &a, "--quiet"];
+    good(&[&["analyze", &model, "--data", &eight], &quick[..]].concat());
+    let search = ["plan", &a, &model, "--data", &eight, "--max-metric-drop", "1%", "--out", &p];
+    let (table, said) = both(&[&search[..], &["--method", "magnitude"]].concat());
+    assert!(!table.contains("all of it within"), "{table}");
+    let within: Vec<&str> = table.lines().filter(|line| line.contains("tried ") && line.contains(", within")).collect();
+    assert!(!within.is_empty(), "{table}");
+    assert!(within.iter().all(|line| line.ends_with("within, but too little text to be sure")), "{table}");
+    assert!(said.contains("too short to tell whether the plan is within the budget: "), "{said}");
+    assert!(said.contains(" of 8 items ") && said.contains(" would tell"), "{said}");
+}

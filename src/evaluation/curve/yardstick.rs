@@ -130,6 +130,7 @@ impl<'a> Yardstick<'a> {
             whole: mean(of, &self.scores),
             now: mean(of, sums.by_sequence()),
             change: self.changed(&sums, of),
+            changed: None,
             falls: false,
         };
         if let Some(metric) = self.task_metrics().iter().find(|metric| metric.name == measure) {
@@ -138,10 +139,10 @@ impl<'a> Yardstick<'a> {
         }
         Ok(match measure {
             LOSS => Some(of_scores(|s| s.loss)),
-            ACCURACY => Some(of_scores(|s| s.right)),
+            ACCURACY => Some(of_scores(|s| s.right).of_sequences(self.scores.len() as u64)),
             COSINE => {
                 let interval = bootstrap(&alike, |[sum, n]: [f64; 2]| sum / n - 1.0);
-                Some(QualityChange { whole: 1.0, now: mean_of(&alike), change: interval, falls: false })
+                Some(QualityChange { whole: 1.0, now: mean_of(&alike), change: interval, changed: None, falls: false })
             }
             _ => None,
         })
