@@ -414,7 +414,7 @@ fn compare(
     let network = Network::stream(model.spec(), reader, WAITING)?;
     let before = run(&network, batches, &Gates::open(), usize::MAX, ticket)?;
     let gates = Gates::keep(model.spec(), &plan.kept, DType::F32, &Device::Cpu)?;
-    let (want, reference) = match &options.repair {
+    let (want, reference) = match options.repair.as_ref().filter(|repair| repair.repairs()) {
         Some(repair) => {
             let repaired = model.repaired_network(&network, &repair.outputs)?;
             (run(&repaired, batches, &gates, usize::MAX, ticket)?, Reference::Repaired)

@@ -60,9 +60,9 @@ pub struct ExportOptions {
 }
 
 impl ExportOptions {
-    /// The repair, where it changes anything: of all ways none may have done best.
+    /// The repair, where it changes anything.
     fn new_outputs(&self) -> Option<&Repair> {
-        self.repair.as_ref().filter(|repair| repair.record.mode.repairs())
+        self.repair.as_ref().filter(|repair| repair.repairs())
     }
 }
 

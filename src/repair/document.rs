@@ -187,6 +187,11 @@ impl Repair {
         Self { record, outputs: BTreeMap::new() }
     }
 
+    /// Whether it changes anything: of all ways none may have done best.
+    pub fn repairs(&self) -> bool {
+        self.record.mode.repairs()
+    }
+
     /// Checks that it is for the heads that `plan` keeps of the model of `spec` with this `fingerprint`.
     ///
     /// # Errors

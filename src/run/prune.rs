@@ -154,7 +154,7 @@ impl Checked {
             ..wanted.clone()
         };
         // What no format can be is told before anything is written.
-        self.check_export(plan, repair.is_some(), formats, wanted)?;
+        self.check_export(plan, repair.is_some_and(Repair::repairs), formats, wanted)?;
         let is_new = !wanted.out.exists();
         if is_new {
             make_folder(&wanted.out)?;
@@ -308,7 +308,7 @@ impl Checked {
     ) -> Result<Option<Measured>> {
         let Some(corpus) = corpus else { return Ok(None) };
         let WrittenChoice { plan, repair, quantized } = *choice;
-        let is_repaired_anew = repair.is_some() && known.random.is_none();
+        let is_repaired_anew = repair.is_some_and(Repair::repairs) && known.random.is_none();
         let [of_random, rest] = ticket.parts([if is_repaired_anew { 2.0 } else { 0.0 }, 7.0]);
         let ticket = &rest;
         let alike = || self.random_heads(plan, repair.map(MeasuredRepair::from), &of_random);

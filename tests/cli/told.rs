@@ -275,3 +275,22 @@ fn few_rows_of_which_hardly_any_changed_tell_how_much_room_they_leave() {
     assert!(said.contains("too short to tell whether the plan is within the budget: "), "{said}");
     assert!(said.contains(" of 8 items ") && said.contains(" would tell"), "{said}");
 }
+
+#[test]
+fn what_no_repair_did_anything_to_is_not_called_repaired() {
+    let folder = Folder::new();
+    let (model, mask) = (fixture("llama", ""), fixture("llama", "mask.json"));
+    let (rows, repair, out) = (folder.name("t.jsonl"), folder.name("r.safetensors"), folder.name("out"));
+    let line = |i: usize| format!("{{\"input_ids\": [{}, 7, 3, {}, 20]}}\n", i + 1, i + 11);
+    std::fs::write(&rows, (0..6).map(line).collect::<String>()).unwrap();
+    let made = ["repair", &model, "--plan", &mask, "--tokens", &rows, "--mode", "none", "--out", &repair];
+    assert!(both(&made).1.contains("holds no weights"));
+    let prune = ["prune", &model, "--plan", &mask, "--repair", &repair, "--format", "compact,onnx", "--out", &out];
+    let (table, _) = both(&prune);
+    assert_eq!(table.matches("of the masked original, over ").count(), 2, "{table}");
+    assert!(!table.contains("repaired output projections"), "{table}");
+    for format in ["compact", "onnx"] {
+        let record = json(&std::fs::read_to_string(folder.path("out").join(format).join("pillars.json")).unwrap());
+        assert_eq!(record["agreement"]["reference"], "masked", "{format}");
+    }
+}
