@@ -60,10 +60,12 @@ impl Error {
         Self { kind: ErrorKind::Cancelled, ..Self::new("cancelled") }
     }
 
-    /// Names the file or folder concerned, unless a deeper layer already did.
+    /// Names the file or folder concerned, unless a deeper layer already did. A wish to stop is no fault of any.
     #[must_use]
     pub fn at(mut self, path: impl AsRef<Path>) -> Self {
-        self.path.get_or_insert_with(|| path.as_ref().to_path_buf());
+        if !self.is_cancelled() {
+            self.path.get_or_insert_with(|| path.as_ref().to_path_buf());
+        }
         self
     }
 
@@ -90,10 +92,12 @@ impl Error {
         self
     }
 
-    /// Puts the place before the message: `line 3: ..`.
+    /// Puts the place before the message: `line 3: ..`. A wish to stop was not made there.
     #[must_use]
     pub fn within(mut self, place: impl fmt::Display) -> Self {
-        self.what = format!("{place}: {}", self.what);
+        if !self.is_cancelled() {
+            self.what = format!("{place}: {}", self.what);
+        }
         self
     }
 
@@ -216,6 +220,13 @@ mod tests {
     fn one_line_what_path_hint() {
         let error = Error::new("a\n  b").at("x.json").at("y.json").hint("do c").hint("do d");
         assert_eq!(error.to_string(), "a b: x.json; do c");
+    }
+
+    #[test]
+    fn a_wish_to_stop_names_no_file_and_may_say_how_to_go_on() {
+        let error = Error::cancelled().at("x.json").within("line 3");
+        assert_eq!(error.to_string(), "cancelled");
+        assert_eq!(error.hint("go on with --resume").to_string(), "cancelled; go on with --resume");
     }
 
     #[test]

@@ -177,12 +177,15 @@ impl<'a> Mender<'a> {
         let open = Gates::open();
         let scored = corpus.with(|s| s.purpose = Purpose::Score);
         let half = scored.total().map(|total| total.value() / 2);
-        let odd = scored.batches(network.device()).enumerate().filter(|(i, _)| i % 2 == 1).map(|(_, batch)| batch);
+        let batches = scored.batches(network.device()).enumerate();
+        let mut odd = batches.filter(|(i, _)| i % 2 == 1).map(|(_, batch)| batch).peekable();
+        if odd.peek().is_none() {
+            return Err(Error::new("there is no batch to judge by")
+                .hint("auto needs two batches or more: one to fit on and one to judge by; smaller batches make more"));
+        }
         let before = Candidate { network, gates: &open };
         let after = Candidate { network: &repaired, gates: &gates };
-        let found: Comparison = compare(before, after, odd, half, ticket).map_err(|e| {
-            e.hint("auto needs two batches or more: one to fit on and one to judge by; smaller batches make more")
-        })?;
+        let found: Comparison = compare(before, after, odd, half, ticket)?;
         Ok(Tried {
             mode: tried.record.mode,
             is_chosen: false,

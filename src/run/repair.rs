@@ -116,3 +116,37 @@ impl Checked {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::corpus::Input;
+    use crate::run::testing::varied_tokens;
+    use crate::run::{Opened, Spec};
+
+    #[test]
+    fn who_stops_a_choice_among_repairs_is_given_no_advice_on_batches() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/llama");
+        let scratch = tempfile::tempdir().unwrap();
+        let opened = Opened::open(&folder, &Ticket::default()).unwrap();
+        let plan = Plan::parse_any(&std::fs::read_to_string(folder.join("mask.json")).unwrap()).unwrap();
+        let tokens = varied_tokens(scratch.path());
+        let said = |batch_size: usize, ticket: &Ticket| {
+            let input = Some(Input::Tokens(tokens.clone()));
+            let checked = Spec { input, batch_size: Some(batch_size), ..Spec::default() }.check(&opened).unwrap();
+            let corpus = checked.corpus(Purpose::Observe, &Ticket::default()).unwrap();
+            let network = checked.network(&corpus, Needs::ONE, &Ticket::default()).unwrap();
+            let model = checked.model();
+            let calibration = Calibration { model, network: &network, corpus: &corpus, moments: None, hold: None };
+            let wanted = RepairRequest { plan: &plan, mode: RepairMode::Auto, ridge: Ridge::Auto, choose: false };
+            Mender::new(calibration).repair(&wanted, ticket).unwrap_err().to_string()
+        };
+        let stopped = Ticket::default();
+        stopped.cancel_token().cancel();
+        assert_eq!(said(2, &stopped), "cancelled");
+        // All twelve lines in one batch leave none to judge by.
+        assert!(said(12, &Ticket::default()).contains("auto needs two batches or more"));
+    }
+}
