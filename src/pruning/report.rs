@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{Agreement, Change, ExportFormat, OutputFormat};
 use crate::analysis::Document;
 use crate::checkpoint::FolderWriter;
+use crate::corpus::Reading;
 use crate::error::Result;
 use crate::evaluation::{Measured, Speeds};
 use crate::network::{Kept, Site};
@@ -52,6 +53,9 @@ pub struct TrainedRecord {
     pub origin: String,
     /// What was trained on what, in sentences.
     pub told: String,
+    /// What was learned from; empty in records of earlier releases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<Reading>,
     /// What quality was measured on.
     pub measured_on: String,
     /// What stands beside a loss: `perplexity`, or the metric of a labeled task.

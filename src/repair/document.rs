@@ -162,8 +162,13 @@ impl RepairRecord {
 
     /// What to say of quality that was measured on `reading` with this repair, beside `others`.
     pub fn notes_of(&self, reading: &Reading, others: &[String]) -> Vec<String> {
-        let is_same = self.was_calibrated_on(reading);
-        self.notes_beside(others).into_iter().chain(is_same.then(|| SAME_TEXT.to_owned())).collect()
+        let same = self.in_sample_words(reading).map(str::to_owned);
+        self.notes_beside(others).into_iter().chain(same).collect()
+    }
+
+    /// What to say of quality that was measured on some of what was read to calibrate.
+    pub fn in_sample_words(&self, reading: &Reading) -> Option<&'static str> {
+        self.was_calibrated_on(reading).then_some(SAME_TEXT)
     }
 
     /// Its notes, as they stand beside those of what it was used for.

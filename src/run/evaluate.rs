@@ -3,6 +3,7 @@
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
+use super::origins::in_sample_notes;
 use super::passes::{MeasureWork, SCORED, random_repairs};
 use super::{Checked, MeasuredRepair};
 use crate::corpus::{Corpus, CorpusPart, Input, Purpose, Reading, TextTokenizer};
@@ -39,6 +40,15 @@ fn lone_words(quality: &Quality) -> Option<String> {
     is_lone.then(|| "one sequence was scored: no number has an interval, and none says much of the model".to_owned())
 }
 
+/// What to say of quality on what `reading` tells of, where `plan` was chosen on some of it.
+pub(super) fn chosen_words(plan: &Plan, reading: &Reading) -> Option<&'static str> {
+    // What an analysis read is not held out, whatever part is measured now.
+    let is_held_out = |part: &CorpusPart| matches!(part, CorpusPart::HeldOut { .. });
+    let was_read = plan.chosen_on.iter().any(|read| read.overlaps(reading) && !is_held_out(&read.part));
+    let words = if was_read || !is_held_out(&reading.part) { IN_SAMPLE } else { SEARCHED_IN_SAMPLE };
+    plan.was_chosen_on(reading).then_some(words)
+}
+
 /// Passes over the input in whose time its pairs are translated, more or less.
 const WRITING: f64 = 20.0;
 
@@ -60,8 +70,10 @@ impl Checked {
         let passed = self.translated(&network, &open, &corpus, &mut quality, ticket)?;
         let dtype = network.dtype().as_str().to_owned();
         let own = self.unmeasured(&quality).into_iter().chain(lone_words(&quality));
-        let notes = self.notes(&corpus).into_iter().chain(own).chain(passed).collect();
-        Ok(Scored { quality, reading: corpus.reading(ticket)?, dtype, notes })
+        let reading = corpus.reading(ticket)?;
+        let same = in_sample_notes(self.opened(), &reading);
+        let notes = self.notes(&corpus).into_iter().chain(own).chain(passed).chain(same).collect();
+        Ok(Scored { quality, reading, dtype, notes })
     }
 
     /// Masks the heads that `plan` removes and measures the model beside the whole one and beside as many random heads in
@@ -139,16 +151,17 @@ impl Checked {
         let reading = corpus.reading(ticket)?;
         let record = repair.map(|repair| &repair.record);
         // A plan that keeps every head is the whole model, whatever it was chosen on.
-        let in_sample = plan.was_chosen_on(&reading) && !plan.keeps_all(&self.opened().facts.shape);
+        let is_whole = plan.keeps_all(&self.opened().facts.shape);
+        let chosen = if is_whole { None } else { chosen_words(plan, &reading) };
         let mut notes: Vec<String> = first.into_iter().chain(self.notes(corpus)).collect();
         notes.extend(self.unmeasured(&comparison.before));
         notes.extend(lone_words(&comparison.before));
         notes.extend(record.map_or(Vec::new(), |record| record.notes_of(&reading, &notes)));
-        // What an analysis read is not held out, whatever part is measured now.
-        let is_held_out = |part: &CorpusPart| matches!(part, CorpusPart::HeldOut { .. });
-        let was_read = plan.chosen_on.iter().any(|read| read.overlaps(&reading) && !is_held_out(&read.part));
-        let words = if was_read || !is_held_out(&reading.part) { IN_SAMPLE } else { SEARCHED_IN_SAMPLE };
-        notes.extend(in_sample.then(|| words.to_owned()));
+        notes.extend(chosen.map(str::to_owned));
+        // What the model that the plan is of was made with.
+        let mut own = in_sample_notes(self.opened(), &reading);
+        own.retain(|note| !notes.contains(note));
+        notes.extend(own);
         Ok(Measured {
             name: String::new(),
             kept: plan.kept.clone(),
@@ -160,7 +173,7 @@ impl Checked {
             random_spread: Default::default(),
             random_repair: None,
             random_missing: None,
-            in_sample,
+            in_sample: chosen.is_some(),
             repair_in_sample: record.is_some_and(|record| record.was_calibrated_on(&reading)),
             reading,
             dtype: dtype.as_str().to_owned(),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Opened;
+use super::evaluate::chosen_words;
 use crate::analysis::Document;
+use crate::corpus::Reading;
 use crate::network::Site;
 use crate::pruning::{Engine, OutputFormat, RECORD, Report};
 
@@ -52,6 +54,20 @@ impl Origins {
         heads.sort_unstable();
         heads
     }
+}
+
+/// What to say of quality on text that a trained model learned from.
+const LEARNED: &str = "in-sample: the model learned from the text that quality is measured on, so it may do worse on other text; \
+    measure on other text";
+
+/// What to say of the quality of a model on what `reading` tells of, where its own record says that some of it went into the
+/// model: its heads were chosen on it, its repair was calibrated on it, or its weights learned from it.
+pub(super) fn in_sample_notes(opened: &Opened, reading: &Reading) -> Vec<String> {
+    let Some(Report { plan, repair, trained, .. }) = record(opened) else { return Vec::new() };
+    let repaired = repair.and_then(|repair| repair.in_sample_words(reading));
+    let learned = trained.is_some_and(|trained| trained.readings.iter().any(|read| read.overlaps(reading)));
+    let all = chosen_words(&plan, reading).into_iter().chain(repaired).chain(learned.then_some(LEARNED));
+    all.map(str::to_owned).collect()
 }
 
 /// The record of the export that the model is, where it lies beside its weights.

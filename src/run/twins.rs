@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Tensor};
 use serde::Serialize;
 
-use super::origins::Origins;
+use super::origins::{Origins, in_sample_notes};
 use super::phases::first_share;
 use super::{Checked, Opened};
 use crate::chart::{AgreementRow, Caption, ColorMap, Overview, OverviewRow, Paint, Scale, SideBySide, Unit};
@@ -171,6 +171,10 @@ impl Checked {
             notes.push("the two models have no attention layer of the same width in common".to_owned());
         }
         let reading = corpus.reading(ticket)?;
+        for opened in [self.opened(), other] {
+            let own = in_sample_notes(opened, &reading).into_iter();
+            notes.extend(own.map(|words| format!("{}: {words}", opened.facts.name)));
+        }
         ticket.over();
         Ok(Twins { comparison, sites, reading, notes })
     }

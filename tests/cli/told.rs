@@ -20,6 +20,10 @@ fn training_tells_where_it_began_and_its_record_promises_no_replay() {
     let train = ["train", &model, "--text", &text, "--out", &out, "--plan", &mask, "--steps", "2", "--lr", "0.0005"];
     let rest = ["--finetune-steps", "1", "--held-out-every", "4", "--held-out-batches", "3"];
     let (table, _) = both(&[&train[..], &length, &rest].concat());
+    // What it learned from is known of it, and that nothing of the rest was.
+    let again = ["evaluate", &out, "--text", &text, "--seq-len", "64", "--batch-size", "2"];
+    let learned = |more: &[&str]| both(&[&again[..], more].concat()).1.contains("in-sample: the model learned from");
+    assert!(learned(&["--batches", "2"]) && !learned(&["--held-out-every", "4", "--batches", "2"]));
     // As evaluate measures MODEL on what was held out.
     let held = ["--held-out-every", "4", "--batches", "3", "--json", "--quiet"];
     let whole = json(&good(&[&["evaluate", &model, "--text", &text], &length[..], &held].concat()));
@@ -293,4 +297,31 @@ fn what_no_repair_did_anything_to_is_not_called_repaired() {
         let record = json(&std::fs::read_to_string(folder.path("out").join(format).join("pillars.json")).unwrap());
         assert_eq!(record["agreement"]["reference"], "masked", "{format}");
     }
+}
+
+#[test]
+fn a_folder_that_was_pruned_says_on_what_text_it_was_made() {
+    let folder = Folder::new();
+    let (model, a, p, out) = (fixture("llama", ""), folder.name("a.json"), folder.name("p.json"), folder.name("out"));
+    let rows = |name: &str, from: usize| {
+        let line = |i: usize| format!("{{\"input_ids\": [{}, 7, 3, {}, 20]}}\n", from + i, from + i + 10);
+        std::fs::write(folder.path(name), (0..12).map(line).collect::<String>()).unwrap();
+        folder.name(name)
+    };
+    let (read, other) = (rows("read.jsonl", 1), rows("other.jsonl", 40));
+    good(&["analyze", &model, "--tokens", &read, "--groups", "2", "--batch-size", "4", "--out", &a, "--quiet"]);
+    good(&["plan", &a, "--keep", "2", "--out", &p, "--quiet"]);
+    let prune = ["prune", &model, "--plan", &p, "--tokens", &read, "--batch-size", "4", "--repair", "refit"];
+    good(&[&prune[..], &["--format", "compact", "--out", &out, "--quiet"]].concat());
+    let [chosen, fitted] = ["in-sample: the plan was chosen on the text", "the repair was calibrated on the text"];
+    let said = |words: &[&str]| {
+        let said = both(words).1;
+        [said.contains(chosen), said.contains(fitted)]
+    };
+    assert_eq!(said(&["evaluate", &out, "--tokens", &read]), [true, true]);
+    assert_eq!(said(&["evaluate", &out, "--tokens", &other]), [false, false]);
+    assert_eq!(said(&["compare", &model, &out, "--tokens", &read]), [true, true]);
+    assert_eq!(said(&["compare", &out, &model, "--tokens", &other]), [false, false]);
+    let found = json(&good(&["evaluate", &out, "--tokens", &read, "--json", "--quiet"]));
+    assert!(found["notes"].to_string().contains(chosen), "{found}");
 }

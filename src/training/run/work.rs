@@ -284,13 +284,14 @@ impl<'a> ActiveRun<'a> {
     pub(super) fn trained(&self) -> Result<TrainedRecord> {
         let (settings, summary) = (self.settings(), &self.summary);
         let reading = self.measured.reading(&self.ticket)?;
-        let learned = self.training.reading(&self.ticket)?.input;
+        let learned = self.training.reading(&self.ticket)?;
         let constrained = if settings.constraint.is_idle() { "" } else { " with the group constraint" };
         let early = summary.early_vote().map(|early| format!("; {early}")).unwrap_or_default();
         let mut told = format!(
-            "Trained for {}{constrained} at a learning rate of at most {} on {learned}{early}.",
+            "Trained for {}{constrained} at a learning rate of at most {} on {}{early}.",
             counted(summary.constrained_steps, "steps"),
-            settings.rate
+            settings.rate,
+            learned.input
         );
         if summary.finetune_steps > 0 {
             told.push_str(&format!(
@@ -306,6 +307,7 @@ impl<'a> ActiveRun<'a> {
         Ok(TrainedRecord {
             origin: model_name(&self.request.model),
             told,
+            readings: vec![learned],
             measured_on: format!("{labels} in {batches} {held} {}{same}", reading.input),
             beside: summary.beside().to_owned(),
             stages: summary.stages(),
