@@ -39,7 +39,7 @@ pub(super) enum CliCommand {
     Inspect(InspectArgs),
     /// List the models in the hub's cache, which every command opens by name
     Models(ModelsArgs),
-    /// Download a model into the hub's cache; what was begun goes on
+    /// Download a model into the hub's cache, in builds with --features hub; what was begun goes on
     Download(DownloadArgs),
     /// Write raw feature maps and logits for notebooks and checks
     Features(Box<FeaturesArgs>),

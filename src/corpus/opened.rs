@@ -167,7 +167,7 @@ impl Corpus {
         })
     }
 
-    /// What a person should know before trusting numbers from these batches.
+    /// What a person should know before trusting numbers from these batches; some of it is known once a pass has ended.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = self.origin.notes();
         notes.extend(self.length_note.clone());
@@ -179,6 +179,13 @@ impl Corpus {
         }
         if self.intake.target.is_some() && matches!(self.input, Input::Text(_)) {
             notes.push("the decoder reads the same lines as the encoder; give --pairs for a real task".to_owned());
+        }
+        if let CorpusPart::Training { every } = self.settings.part
+            && self.split(every).1.with(|s| (s.batches, s.shard) = (None, None)).total() == Some(Total::Exact(0))
+        {
+            notes.push(format!(
+                "nothing is held out: the input has fewer than {every} batches; hold out more often, or make smaller batches"
+            ));
         }
         notes
     }

@@ -325,3 +325,18 @@ fn a_folder_that_was_pruned_says_on_what_text_it_was_made() {
     let found = json(&good(&["evaluate", &out, "--tokens", &read, "--json", "--quiet"]));
     assert!(found["notes"].to_string().contains(chosen), "{found}");
 }
+
+#[test]
+fn an_input_that_is_too_short_to_hold_any_of_it_out_says_so() {
+    let folder = Folder::new();
+    let (model, rows, a) = (fixture("llama", ""), folder.name("t.jsonl"), folder.name("a.json"));
+    let line = |i: usize| format!("{{\"input_ids\": [{}, 7, 3, {}, 20]}}\n", i + 1, i + 11);
+    std::fs::write(&rows, (0..12).map(line).collect::<String>()).unwrap();
+    let analyze = ["analyze", &model, "--tokens", &rows, "--groups", "2", "--batch-size", "4"];
+    let said = |every: &str| both(&[&analyze[..], &["--held-out-every", every, "--out", &a]].concat()).1;
+    let said = ["1000", "4", "3"].map(said);
+    assert!(said[0].contains("nothing is held out: the input has fewer than 1000 batches"), "{}", said[0]);
+    assert!(said[1].contains("nothing is held out") && !said[2].contains("nothing is held out"), "{said:?}");
+    // What a build without network cannot do is said to be so.
+    assert!(good(&["--help"]).contains("Download a model into the hub's cache, in builds with --features hub"));
+}
