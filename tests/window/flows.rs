@@ -76,7 +76,7 @@ fn the_settings_say_why_a_run_cannot_start() {
     desk.chord(Modifiers::COMMAND, Key::Num6);
     assert!(desk.shows("There is no input"));
     let path = desk.folder.path().join("latin.txt");
-    std::fs::write(&path, b"caf\xe9 au lait\n").unwrap();
+    std::fs::write(&path, b"tea \xe0 la carte\n").unwrap();
     desk.type_path((Modifiers::COMMAND.plus(Modifiers::SHIFT), Key::I), &path);
     let why = desk.state().faults().expect("it is no text for this model");
     assert!(!desk.shows("There is no input"), "{why}");
