@@ -1,6 +1,6 @@
 //! Writing a model for an engine and proving the file before it gets its name.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{D, DType, Device};
@@ -8,6 +8,7 @@ use candle_core::{D, DType, Device};
 use super::ct2::{self, Ct2Prepared};
 use super::gguf;
 use super::onnx;
+use super::options::EngineOptions;
 use super::quantization::Quantization;
 use super::room::{check_room, check_whole};
 use super::written::{WAITING, WrittenNetwork};
@@ -15,14 +16,13 @@ use crate::analysis::Document as _;
 use crate::checkpoint::{FolderWriter, GgufFile, model_name, write_atomically};
 use crate::error::{Error, Result};
 use crate::evaluation::Measured;
-use crate::model::{MemoryLimit, Model, Repaired};
+use crate::model::{Model, Repaired};
 use crate::network::{Batch, Gates, Network, NetworkSpec, Source, Weights};
 use crate::plan::{Cost, Plan};
 use crate::pruning::{
     AGREEMENT, Agreement, CardHead, Change, Counts, Engine, Forecast, InputKind, RECORD, Reference, Remainder, Report,
     RunOutputs, card, check_apart, copy_side_files, run, sample_batches,
 };
-use crate::repair::Repair;
 use crate::task::{Ticket, release_memory};
 
 /// Largest difference that weights in 16 bits explain, as a share of the largest value.
@@ -30,23 +30,6 @@ const HALF: f64 = 2e-2;
 
 /// Times as wide as before that numbers are called wider; less is factors and tables of an engine's own.
 const WIDER: f64 = 1.05;
-
-/// How to write for an engine.
-#[derive(Clone, Debug, Default)]
-pub struct EngineOptions {
-    /// New output projections for the heads that stay.
-    pub repair: Option<Repair>,
-    /// How weights are stored: what the engine's format can hold, as they are where nothing is said.
-    pub quantization: Option<Quantization>,
-    /// A GGUF file whose tokenizer is taken.
-    pub tokenizer_from: Option<PathBuf>,
-    /// Replace a folder that this program wrote.
-    pub force: bool,
-    /// Seed of the random input of the proof.
-    pub seed: u64,
-    /// Most memory that writing and proving may use.
-    pub memory: Option<MemoryLimit>,
-}
 
 /// A file for an engine that is written and proven but has no name yet. Dropped, it leaves nothing.
 #[derive(Debug)]

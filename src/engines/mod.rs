@@ -24,6 +24,7 @@ mod draft;
 pub mod gguf;
 mod instead;
 pub mod onnx;
+mod options;
 mod quantization;
 mod room;
 mod rope;
@@ -32,5 +33,6 @@ mod special_tokens;
 mod testing;
 mod written;
 
-pub use draft::{EngineDraft, EngineOptions, export, forecast, write};
+pub use draft::{EngineDraft, export, forecast, write};
+pub use options::EngineOptions;
 pub use quantization::Quantization;

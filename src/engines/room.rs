@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device};
 
-use super::draft::EngineOptions;
+use super::options::EngineOptions;
 use crate::error::{Error, Result};
 use crate::model::{MemoryLimit, MemoryPlan, Model, Needs, PROGRAM};
 use crate::network::Extent;
@@ -16,6 +16,9 @@ fn copies(engine: Engine) -> u64 {
         Engine::Gguf | Engine::Ct2 => 5,
     }
 }
+
+/// What names and small tensors take beside the largest.
+const SMALL: u64 = 4 << 20;
 
 /// What the passes of the proof need, which read layer by layer.
 fn proof(model: &Model, options: &EngineOptions) -> Result<MemoryPlan> {
@@ -34,7 +37,8 @@ fn proof(model: &Model, options: &EngineOptions) -> Result<MemoryPlan> {
 /// Fails where the bound on memory is smaller than what a file for `engine` takes, and says how much that is.
 pub(super) fn check_room(engine: Engine, model: &Model, options: &EngineOptions) -> Result<()> {
     let Some(limit) = options.memory else { return Ok(()) };
-    let writing = PROGRAM.saturating_add(copies(engine).saturating_mul(model.largest_tensor(DType::F32)));
+    let largest = copies(engine).saturating_mul(model.largest_tensor(DType::F32));
+    let writing = PROGRAM.saturating_add(SMALL).saturating_add(largest);
     let passes = model.least_memory(&Device::Cpu, DType::F32, &proof(model, options)?)?;
     let needed = passes.max(MemoryLimit(writing));
     if needed <= limit {

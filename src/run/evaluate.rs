@@ -3,15 +3,15 @@
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
-use super::origins::in_sample_notes;
+use super::origins::{chosen_words, in_sample_notes};
 use super::passes::{MeasureWork, SCORED, random_repairs};
 use super::{Checked, MeasuredRepair};
-use crate::corpus::{Corpus, CorpusPart, Input, Purpose, Reading, TextTokenizer};
+use crate::corpus::{Corpus, Input, Purpose, Reading, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::evaluation::generation::translate;
 use crate::evaluation::{
-    Benchmark, COMPARED_COPIES, Candidate, Comparison, IN_SAMPLE, LOSS, Measured, Quality, SCORED_COPIES,
-    SEARCHED_IN_SAMPLE, compare, evaluate, task_metrics,
+    Benchmark, COMPARED_COPIES, Candidate, Comparison, LOSS, Measured, Quality, SCORED_COPIES, compare, evaluate,
+    task_metrics,
 };
 use crate::model::Needs;
 use crate::network::{Gates, Network};
@@ -38,15 +38,6 @@ pub struct Scored {
 fn lone_words(quality: &Quality) -> Option<String> {
     let is_lone = quality.sequences == 1 && !quality.metrics.is_empty();
     is_lone.then(|| "one sequence was scored: no number has an interval, and none says much of the model".to_owned())
-}
-
-/// What to say of quality on what `reading` tells of, where `plan` was chosen on some of it.
-pub(super) fn chosen_words(plan: &Plan, reading: &Reading) -> Option<&'static str> {
-    // What an analysis read is not held out, whatever part is measured now.
-    let is_held_out = |part: &CorpusPart| matches!(part, CorpusPart::HeldOut { .. });
-    let was_read = plan.chosen_on.iter().any(|read| read.overlaps(reading) && !is_held_out(&read.part));
-    let words = if was_read || !is_held_out(&reading.part) { IN_SAMPLE } else { SEARCHED_IN_SAMPLE };
-    plan.was_chosen_on(reading).then_some(words)
 }
 
 /// Passes over the input in whose time its pairs are translated, more or less.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Opened;
-use super::evaluate::chosen_words;
 use crate::analysis::Document;
-use crate::corpus::Reading;
+use crate::corpus::{CorpusPart, Reading};
+use crate::evaluation::{IN_SAMPLE, SEARCHED_IN_SAMPLE};
 use crate::network::Site;
+use crate::plan::Plan;
 use crate::pruning::{Engine, OutputFormat, RECORD, Report};
 
 /// The heads of an opened model by their numbers in the model that it was pruned from: as its configuration says, or, where a
@@ -54,6 +55,15 @@ impl Origins {
         heads.sort_unstable();
         heads
     }
+}
+
+/// What to say of quality on what `reading` tells of, where `plan` was chosen on some of it.
+pub(super) fn chosen_words(plan: &Plan, reading: &Reading) -> Option<&'static str> {
+    // What an analysis read is not held out, whatever part is measured now.
+    let is_held_out = |part: &CorpusPart| matches!(part, CorpusPart::HeldOut { .. });
+    let was_read = plan.chosen_on.iter().any(|read| read.overlaps(reading) && !is_held_out(&read.part));
+    let words = if was_read || !is_held_out(&reading.part) { IN_SAMPLE } else { SEARCHED_IN_SAMPLE };
+    plan.was_chosen_on(reading).then_some(words)
 }
 
 /// What to say of quality on text that a trained model learned from.
