@@ -138,17 +138,7 @@ impl<T: Real> Curve2<T> for Ramp {
 }
 
 impl Nonlinearity {
-    fn values<T: Real>(self, x: &[T]) -> Vec<T> {
-        match self {
-            Self::Gelu => map(x, GateValue(Normal)),
-            Self::GeluTanh => map(x, GateValue(NormalByTanh)),
-            Self::QuickGelu => map(x, GateValue(Sigmoid::<1702>)),
-            Self::Relu => map(x, Ramp),
-            Self::Silu => map(x, GateValue(Sigmoid::<1000>)),
-        }
-    }
-
-    /// The same in place, on the caller's thread.
+    /// `x = f(x)` for every number, on the caller's thread.
     pub(super) fn apply<T: Real>(self, x: &mut [T]) {
         match self {
             Self::Gelu => apply(x, GateValue(Normal)),
@@ -170,7 +160,7 @@ impl Nonlinearity {
     }
 
     fn forward<T: Real>(self, storage: &CpuStorage, layout: &Layout) -> Result<CpuStorage> {
-        Ok(T::to_cpu_storage_owned(self.values::<T>(numbers(storage, layout)?)))
+        Ok(T::to_cpu_storage_owned(map(numbers(storage, layout)?, |x: &mut [T]| self.apply(x))))
     }
 
     fn backward<T: Real>(self, x: &Tensor, grad: &Tensor) -> Result<Tensor> {
